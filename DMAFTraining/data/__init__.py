@@ -1,0 +1,1 @@
+"""Data: where training cases come from and how they are prepared."""

@@ -1,0 +1,1 @@
+"""Accuracy of label maps against a reference, and how it is reported."""

@@ -1,0 +1,313 @@
+"""What a model bundle says about itself: the JSON document inside the ``.safetensors`` file.
+
+Read without torch (the Slicer process uses it), validated field by field, and protected by a
+SHA-256 of its own text, because the safetensors format itself checks neither text nor weights.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from DMAFTraining.modalities import Modality, ModalitySet
+
+SCHEMA_VERSION = 1
+DOCUMENT_KEY = "dmaf_bundle"
+DOCUMENT_HASH_KEY = "dmaf_bundle_sha256"
+WEIGHTS_HASH_KEY = "weights_sha256"
+_MAX_HEADER_BYTES = 16 * 2**20
+
+T = TypeVar("T")
+
+
+class BundleError(ValueError):
+    """A bundle that cannot be used; the message names the file, what is wrong and what to do."""
+
+
+@dataclass(frozen=True)
+class Label:
+    """One value of the label map: ``color`` is RGB 0-255, ``terminology`` a Slicer entry string."""
+
+    value: int
+    name: str
+    color: tuple[int, int, int]
+    terminology: str = ""
+
+
+@dataclass(frozen=True)
+class Region:
+    """A union of labels that accuracy is reported on, for example WT = {1, 2, 3}."""
+
+    name: str
+    title: str
+    labels: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Working grid and intensities: spacing in mm, axis directions, and the normalisation's name."""
+
+    spacing: tuple[float, float, float]
+    orientation: str = "RAS"
+    normalization: str = "zscore-brain"
+
+
+@dataclass(frozen=True)
+class Window:
+    """Sliding window: size in working voxels and overlap as a fraction of it."""
+
+    patch: tuple[int, int, int]
+    overlap: float = 0.5
+
+
+@dataclass(frozen=True)
+class BundleMetadata:
+    """Everything a user or a program needs to know about a model before running it.
+
+    ``network`` holds the network's registered name and its configuration; ``expected_dice`` maps a
+    subset (``"T1+FLAIR"``) to region -> Dice, measured on what ``expected_dice_source`` says;
+    ``temperature`` divides the logits (1 = uncalibrated).
+    """
+
+    name: str
+    version: str
+    title: str
+    description: str
+    network: dict[str, Any]
+    modalities: ModalitySet
+    labels: tuple[Label, ...]
+    regions: tuple[Region, ...]
+    preprocessing: Preprocessing
+    window: Window
+    training_data: str
+    license: str
+    simulated_training: bool = False
+    citation: tuple[str, ...] = ()
+    expected_dice: dict[str, dict[str, float]] = field(default_factory=dict)
+    expected_dice_source: str = ""
+    temperature: float = 1.0
+
+    def to_json(self) -> str:
+        """The document as text; :func:`parse_document` reads it back equal."""
+        document = asdict(self)
+        document["schema_version"] = SCHEMA_VERSION
+        document["modalities"] = [asdict(m) for m in self.modalities]
+        document["subset_order"] = ["+".join(names) for names in self.modalities.order]
+        return json.dumps(document, indent=1, sort_keys=True)
+
+
+def parse_document(text: str) -> BundleMetadata:
+    """Validate a bundle's JSON document.
+
+    Raises:
+        BundleError: not JSON, an unknown schema version, or a field that is missing or wrong.
+    """
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        raise BundleError(f"the description is not valid JSON ({error})") from error
+    if not isinstance(document, dict):
+        raise BundleError("the description is not a JSON object")
+    version = document.get("schema_version")
+    if version != SCHEMA_VERSION:
+        raise BundleError(
+            f"it has format version {version!r}, this program reads {SCHEMA_VERSION}; update the program or the model"
+        )
+    return _Reader(document).read("bundle", _metadata)
+
+
+def read_metadata(path: str | Path) -> BundleMetadata:
+    """Description of a bundle file, without loading its weights (the weights are not checked here).
+
+    Raises:
+        BundleError: the file is missing, is no bundle, or its description was altered.
+    """
+    path = Path(path)
+    header = read_header(path).get("__metadata__")
+    if not isinstance(header, dict) or not isinstance(header.get(DOCUMENT_KEY), str):
+        raise BundleError(f"{path} is not a DMAFSegment model: it carries no model description.")
+    text = header[DOCUMENT_KEY]
+    if sha256_text(text) != header.get(DOCUMENT_HASH_KEY):
+        raise BundleError(f"{path} is damaged: its description does not match its checksum. Get the file again.")
+    try:
+        return parse_document(text)
+    except BundleError as error:
+        raise BundleError(f"{path} cannot be used: {error}.") from error
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """JSON header of a safetensors file (tensor table and ``__metadata__``).
+
+    Raises:
+        BundleError: missing, unreadable, or not a safetensors file.
+    """
+    try:
+        with path.open("rb") as stream:
+            prefix = stream.read(8)
+            length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else 0
+            if not 2 <= length <= _MAX_HEADER_BYTES:
+                raise BundleError(f"{path} is not a model file (.safetensors), or its start is damaged.")
+            header = json.loads(stream.read(length))
+    except FileNotFoundError as error:
+        raise BundleError(f"There is no model file at {path}. Check the path.") from error
+    except OSError as error:
+        raise BundleError(f"{path} cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        if isinstance(error, BundleError):
+            raise
+        raise BundleError(f"{path} is damaged: its header cannot be read. Get the file again.") from error
+    if not isinstance(header, dict):
+        raise BundleError(f"{path} is damaged: its header cannot be read. Get the file again.")
+    return header
+
+
+def sha256_text(text: str) -> str:
+    """SHA-256 of a text in UTF-8, as hex."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, as hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+class _Reader:
+    """Typed access to one JSON object; errors name the path of the field."""
+
+    def __init__(self, document: Mapping[str, Any], path: str = "") -> None:
+        self.document = document
+        self.path = path
+
+    def where(self, key: str) -> str:
+        return f"{self.path}.{key}" if self.path else key
+
+    def get(self, key: str, kind: type[T] | tuple[type, ...], default: Any = ...) -> Any:
+        value = self.document.get(key, default)
+        if value is ...:
+            raise BundleError(f"field {self.where(key)} is missing")
+        kinds = kind if isinstance(kind, tuple) else (kind,)
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+            names = " or ".join(k.__name__ for k in kinds)
+            raise BundleError(f"field {self.where(key)} should be {names}, not {type(value).__name__}")
+        return value
+
+    def numbers(self, key: str, count: int | None, low: float, high: float) -> tuple[Any, ...]:
+        values = self.get(key, list)
+        good = all(isinstance(v, (int, float)) and not isinstance(v, bool) and low <= v <= high for v in values)
+        if not good or (count is not None and len(values) != count):
+            wanted = "numbers" if count is None else f"{count} numbers"
+            raise BundleError(f"field {self.where(key)} should be {wanted} from {low:g} to {high:g}")
+        return tuple(values)
+
+    def strings(self, key: str) -> tuple[str, ...]:
+        values = self.get(key, list, [])
+        if not all(isinstance(v, str) for v in values):
+            raise BundleError(f"field {self.where(key)} should be a list of texts")
+        return tuple(values)
+
+    def items(self, key: str, build: Callable[[_Reader], T]) -> tuple[T, ...]:
+        values = self.get(key, list)
+        if not values:
+            raise BundleError(f"field {self.where(key)} is empty")
+        return tuple(self._child(f"{key}[{i}]", v).read(key, build) for i, v in enumerate(values))
+
+    def child(self, key: str) -> _Reader:
+        return self._child(key, self.get(key, dict))
+
+    def _child(self, key: str, value: Any) -> _Reader:
+        if not isinstance(value, dict):
+            raise BundleError(f"field {self.where(key)} should be an object")
+        return _Reader(value, self.where(key))
+
+    def read(self, what: str, build: Callable[[_Reader], T]) -> T:
+        try:
+            return build(self)
+        except BundleError:
+            raise
+        except ValueError as error:
+            raise BundleError(f"{self.path or what}: {error}") from error
+
+
+def _modality(reader: _Reader) -> Modality:
+    return Modality(reader.get("name", str), reader.get("title", str), reader.strings("aliases"))
+
+
+def _label(reader: _Reader) -> Label:
+    (value,) = _Reader({"value": [reader.get("value", int)]}, reader.path).numbers("value", 1, 1, 255)
+    red, green, blue = reader.numbers("color", 3, 0, 255)
+    return Label(value, reader.get("name", str), (red, green, blue), reader.get("terminology", str, ""))
+
+
+def _region(reader: _Reader) -> Region:
+    return Region(reader.get("name", str), reader.get("title", str), reader.numbers("labels", None, 1, 255))
+
+
+def _preprocessing(reader: _Reader) -> Preprocessing:
+    result = Preprocessing(
+        reader.numbers("spacing", 3, 0.1, 20.0), reader.get("orientation", str), reader.get("normalization", str)
+    )
+    if (result.orientation, result.normalization) != ("RAS", "zscore-brain"):
+        raise BundleError(f"{reader.path} asks for a preparation this program does not have; update the program")
+    return result
+
+
+def _window(reader: _Reader) -> Window:
+    patch = reader.numbers("patch", 3, 1, 1024)
+    if not all(isinstance(size, int) for size in patch):
+        raise BundleError(f"field {reader.where('patch')} should be whole numbers")
+    overlap = reader.get("overlap", (int, float))
+    if not 0 <= overlap < 1:
+        raise BundleError(f"field {reader.where('overlap')} should be at least 0 and below 1")
+    return Window(patch, float(overlap))
+
+
+def _expected(reader: _Reader) -> dict[str, dict[str, float]]:
+    table = reader.get("expected_dice", dict, {})
+    for subset, row in table.items():
+        if not isinstance(row, dict) or not all(isinstance(v, (int, float)) and 0 <= v <= 1 for v in row.values()):
+            raise BundleError(f"field expected_dice[{subset!r}] should map regions to Dice from 0 to 1")
+    return table
+
+
+def _metadata(reader: _Reader) -> BundleMetadata:
+    order = tuple(tuple(text.split("+")) for text in reader.strings("subset_order"))
+    labels = reader.items("labels", _label)
+    regions = reader.items("regions", _region)
+    if [label.value for label in labels] != list(range(1, len(labels) + 1)):
+        raise BundleError("field labels should have the values 1, 2, 3, ... in order")
+    if not {value for region in regions for value in region.labels} <= {label.value for label in labels}:
+        raise BundleError("field regions names a label value that does not exist")
+    temperature = reader.get("temperature", (int, float), 1.0)
+    if not temperature > 0:
+        raise BundleError("field temperature should be above 0")
+    network = reader.child("network")
+    network.get("name", str)
+    network.get("config", dict)
+    return BundleMetadata(
+        name=reader.get("name", str),
+        version=reader.get("version", str),
+        title=reader.get("title", str),
+        description=reader.get("description", str),
+        network=dict(network.document),
+        modalities=ModalitySet(reader.items("modalities", _modality), order),
+        labels=labels,
+        regions=regions,
+        preprocessing=_preprocessing(reader.child("preprocessing")),
+        window=_window(reader.child("window")),
+        training_data=reader.get("training_data", str),
+        license=reader.get("license", str),
+        simulated_training=reader.get("simulated_training", bool),
+        citation=reader.strings("citation"),
+        expected_dice=_expected(reader),
+        expected_dice_source=reader.get("expected_dice_source", str, ""),
+        temperature=float(temperature),
+    )

@@ -1,0 +1,121 @@
+"""The result folder: one label map per subset and a provenance file, each written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import scipy
+import SimpleITK as sitk
+import torch
+
+from DMAFTraining import RESEARCH_NOTICE, __version__
+from DMAFTraining.inference.errors import InputError
+from DMAFTraining.inference.geometry import Grid, Volume, to_image
+from DMAFTraining.inference.metadata import sha256_file
+from DMAFTraining.inference.preprocessing import PreparedCase
+from DMAFTraining.inference.segmenter import Segmenter, SubsetResult
+
+PROVENANCE = "provenance.json"
+EXTENSIONS = (".nii.gz", ".nrrd")
+
+
+class ResultFolder:
+    """Writes results one by one; :meth:`discard` takes back everything after a cancel or an error.
+
+    Args:
+        path: the folder; made if missing.
+        extension: file format of the label maps, ``.nii.gz`` or ``.nrrd``.
+        overwrite: replace results that are already there.
+
+    Raises:
+        InputError: the folder holds results already, cannot be made, or the extension is unknown.
+    """
+
+    def __init__(self, path: Path, extension: str = ".nii.gz", overwrite: bool = False) -> None:
+        if extension not in EXTENSIONS:
+            raise InputError(f"Label maps can be written as {' or '.join(EXTENSIONS)}, not {extension!r}.")
+        if not overwrite and path.is_dir() and (any(path.glob("labels_*")) or (path / PROVENANCE).exists()):
+            raise InputError(f"{path} holds results already.", "Choose another folder, or overwrite them.")
+        self.path = path
+        self.extension = extension
+        self._made = not path.exists()
+        self._written: list[Path] = []
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"The folder {path} cannot be made ({error.strerror}).", "Choose another.") from error
+
+    def write_labels(self, result: SubsetResult, grid: Grid) -> Path:
+        """Write one label map on its grid, compressed; returns its path."""
+        target = self.path / f"labels_{result.subset}{self.extension}"
+        partial = self.path / f".part-{result.subset}{self.extension}"
+        try:
+            sitk.WriteImage(to_image(result.labels, grid), str(partial), useCompression=True)
+            os.replace(partial, target)
+        finally:
+            partial.unlink(missing_ok=True)
+        self._written.append(target)
+        return target
+
+    def write_provenance(self, document: Mapping[str, Any]) -> Path:
+        """Write how the results came about; its presence says that the run is complete."""
+        target = self.path / PROVENANCE
+        partial = self.path / f".part-{PROVENANCE}"
+        partial.write_text(json.dumps(document, indent=1) + "\n")
+        os.replace(partial, target)
+        self._written.append(target)
+        return target
+
+    def discard(self) -> None:
+        """Remove what was written, and the folder if this object made it."""
+        for path in self._written:
+            path.unlink(missing_ok=True)
+        if self._made and self.path.is_dir() and not any(self.path.iterdir()):
+            self.path.rmdir()
+
+
+def provenance(
+    segmenter: Segmenter,
+    volumes: Mapping[str, Volume],
+    case: PreparedCase,
+    results: Mapping[str, Mapping[str, Any]],
+    seconds: float,
+) -> dict[str, Any]:
+    """Everything needed to say later what was done, without patient data beyond file names."""
+    metadata = segmenter.metadata
+    inputs = {
+        name: {"file": Path(v.source).name, "sha256": sha256_file(Path(v.source)) if v.source else None}
+        for name, v in volumes.items()
+    }
+    return {
+        "notice": RESEARCH_NOTICE,
+        "program": {"name": "DMAFTraining", "version": __version__},
+        "model": {"name": metadata.name, "version": metadata.version, "sha256": segmenter.bundle.sha256},
+        "simulated_training": metadata.simulated_training,
+        "inputs": inputs,
+        "reference": case.reference,
+        "working_grid": {"size": list(case.grid.size), "ijk_to_ras": case.grid.ijk_to_ras.tolist()},
+        "preparation": list(case.steps),
+        "window": {"patch": list(metadata.window.patch), "overlap": metadata.window.overlap},
+        "labels": {str(label.value): label.name for label in metadata.labels},
+        "device": str(segmenter.device),
+        "precision": "fp32",
+        "results": results,
+        "warnings": [sentence for _, sentence in case.warnings],
+        "seconds": round(seconds, 2),
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+            "scipy": scipy.__version__,
+            "SimpleITK": sitk.Version_VersionString(),
+            "safetensors": safetensors.__version__,
+        },
+    }

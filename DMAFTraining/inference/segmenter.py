@@ -1,0 +1,183 @@
+"""Segment one patient from any subset of sequences: the Python API.
+
+segmenter = Segmenter("Resources/Models/brats-dmaf-2mm-preview.safetensors")
+case = segmenter.prepare({"t1": "T1.nii.gz", "flair": "FLAIR.nii.gz"})
+for result in segmenter.segment(case, subsets="all"):
+    print(result.subset, result.volumes_ml)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from DMAFTraining.inference.bundle import load_bundle
+from DMAFTraining.inference.comparison import region_dice, region_volumes
+from DMAFTraining.inference.errors import InputError
+from DMAFTraining.inference.geometry import Grid, Volume, read_volume, resample
+from DMAFTraining.inference.preprocessing import PreparedCase, prepare_case
+from DMAFTraining.inference.sliding_window import segment_subsets
+from DMAFTraining.modalities import Subset
+
+
+@dataclass(frozen=True)
+class SubsetResult:
+    """Segmentation from one subset.
+
+    Attributes:
+        subset: the sequences that were used.
+        labels: ``(I, J, K)`` uint8 on the reference image's own grid.
+        volumes_ml: volume of each region in mL.
+        dice_to_fullest: Dice of each region to the result of the fullest subset of the same call.
+    """
+
+    subset: Subset
+    labels: NDArray[np.uint8]
+    volumes_ml: dict[str, float]
+    dice_to_fullest: dict[str, float]
+
+
+class Segmenter:
+    """A loaded model.
+
+    Args:
+        bundle: path of the ``.safetensors`` bundle.
+        device: ``"auto"`` (CUDA if there is one, else CPU), ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
+
+    Raises:
+        BundleError: the bundle cannot be used.
+        InputError: the device does not exist.
+    """
+
+    def __init__(self, bundle: str | Path, device: str = "auto") -> None:
+        self.device = choose_device(device)
+        self.bundle = load_bundle(Path(bundle), self.device)
+        self.metadata = self.bundle.metadata
+
+    def read(self, inputs: Mapping[str, str | Path | Volume]) -> dict[str, Volume]:
+        """Volumes of the given images, by sequence.
+
+        Raises:
+            InputError: an unknown sequence, the same file twice, or an image that cannot be used.
+        """
+        paths = [str(Path(image).resolve()) for image in inputs.values() if not isinstance(image, Volume)]
+        for name, image in inputs.items():
+            if name not in self.metadata.modalities.names:
+                known = ", ".join(self.metadata.modalities.names)
+                raise InputError(f"This model does not know the sequence {name!r}.", f"It knows {known}.")
+            if not isinstance(image, Volume) and paths.count(str(Path(image).resolve())) > 1:
+                raise InputError(f"{image} was given for two sequences.", "Give each sequence its own image.")
+        return {name: v if isinstance(v, Volume) else read_volume(v) for name, v in inputs.items()}
+
+    def prepare(self, inputs: Mapping[str, str | Path | Volume], reference: str | None = None) -> PreparedCase:
+        """Read and bring the images onto the model's working grid.
+
+        Args:
+            inputs: file or :class:`Volume` of each sequence that exists.
+            reference: sequence whose grid receives the results; default the first that exists.
+
+        Raises:
+            InputError: see :meth:`read`; also images that do not overlap.
+        """
+        volumes = self.read(inputs)
+        return prepare_case(volumes, self.metadata.modalities, self.metadata.preprocessing.spacing, reference)
+
+    def subsets(self, wanted: str | Sequence[Sequence[str]], available: Subset) -> list[Subset]:
+        """The requested subsets, the fullest first.
+
+        Args:
+            wanted: ``"full"`` (all that is available), ``"all"`` (every subset of it), or names.
+            available: the sequences that exist.
+
+        Raises:
+            InputError: a subset asks for a sequence that was not given.
+        """
+        modalities = self.metadata.modalities
+        if wanted == "full":
+            return [available]
+        if isinstance(wanted, str) and wanted != "all":
+            raise InputError(f"Subsets should be 'all', 'full' or a list, not {wanted!r}.")
+        try:
+            listed = modalities.subsets(available) if wanted == "all" else [modalities.subset(s) for s in wanted]
+        except ValueError as error:
+            raise InputError(str(error)) from error
+        for subset in listed:
+            if not subset <= available:
+                raise InputError(f"{subset} was asked for, but only {available} was given.", "Give the missing image.")
+        return sorted(dict.fromkeys(listed), key=len, reverse=True)
+
+    def segment(
+        self,
+        case: PreparedCase,
+        subsets: str | Sequence[Sequence[str]] = "full",
+        on_progress: Callable[[float], None] | None = None,
+    ) -> Iterator[SubsetResult]:
+        """Segment a prepared case from each subset, the fullest first; encoders run once.
+
+        Args:
+            case: from :meth:`prepare`.
+            subsets: see :meth:`subsets`.
+            on_progress: told the finished fraction (0 to 1); raising in it stops the work.
+        """
+        rows = self.subsets(subsets, case.available)
+        window = self.metadata.window
+        probabilities = segment_subsets(
+            self.bundle.network,
+            torch.from_numpy(case.images).to(self.device),
+            [self.metadata.modalities.flags(subset) for subset in rows],
+            window.patch,
+            window.overlap,
+            self.metadata.temperature,
+            (lambda fraction: on_progress(0.8 * fraction)) if on_progress else None,
+        )
+        fullest: NDArray[np.uint8] | None = None
+        for done, (subset, classes) in enumerate(zip(rows, probabilities, strict=True), start=1):
+            labels = labels_on_native_grid(classes * self._brain(case, subset), case)
+            fullest = labels if fullest is None else fullest
+            regions = self.metadata.regions
+            volumes = region_volumes(labels, regions, case.native.voxel_ml)
+            if on_progress:
+                on_progress(0.8 + 0.2 * done / len(rows))
+            yield SubsetResult(subset, labels, volumes, region_dice(labels, fullest, regions))
+
+    def _brain(self, case: PreparedCase, subset: Subset) -> torch.Tensor:
+        """1 where any sequence of the subset shows brain, on the working grid; 0 leaves background."""
+        rows = [self.metadata.modalities.index(name) for name in subset.names]
+        return torch.from_numpy((case.images[rows] != 0).any(axis=0)).to(self.device)
+
+
+def labels_on_native_grid(probabilities: torch.Tensor, case: PreparedCase) -> NDArray[np.uint8]:
+    """Most probable label per voxel of the reference grid ``(I, J, K)``, from ``(K, *working)``.
+
+    Probabilities, not labels, are interpolated. Where all of them are 0, as outside the working
+    grid, the label is background.
+    """
+    box = case.native_box
+    matrix = case.native.ijk_to_ras.copy()
+    matrix[:3, 3] = matrix[:3, :3] @ [start for start, _ in box] + matrix[:3, 3]
+    part = Grid((box[0][1] - box[0][0], box[1][1] - box[1][0], box[2][1] - box[2][0]), matrix)
+    inside = resample(probabilities, case.grid, part).argmax(dim=0).to(torch.uint8).cpu().numpy()
+    labels = np.zeros(case.native.size, np.uint8)
+    labels[tuple(slice(start, stop) for start, stop in box)] = inside
+    return labels
+
+
+def choose_device(name: str) -> torch.device:
+    """The torch device of a user's choice.
+
+    Raises:
+        InputError: it does not exist on this machine.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"The device {name!r} cannot be used on this computer.", "Choose auto or cpu.") from error
+    return device

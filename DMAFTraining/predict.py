@@ -1,0 +1,161 @@
+"""Segment a patient from whatever sequences exist.
+
+  python -m DMAFTraining.predict --t1 T1.nii.gz --flair FLAIR.nii.gz --output result
+  python -m DMAFTraining.predict --case BraTS2021_00000 --subsets all --output result
+  python -m DMAFTraining.predict --case patient --subsets T1+FLAIR,T2 --output result
+
+Results: one label map per combination of sequences on the grid of the reference image, and
+provenance.json. As a worker (used by the Slicer module): --job job.json prints JSON lines,
+reads "cancel" on standard input. Exit code: 0 done, 1 error, 2 bad input, 3 cancelled.
+Research use only, not a medical device.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from DMAFTraining.inference.errors import Cancelled, InputError
+from DMAFTraining.inference.events import EventSink, JsonLines, TerminalLines
+from DMAFTraining.inference.job import Job, read_job, run_job
+from DMAFTraining.inference.metadata import BundleError, read_metadata
+from DMAFTraining.modalities import ModalitySet
+
+DEFAULT_BUNDLE = Path(__file__).resolve().parent.parent / "Resources" / "Models" / "brats-dmaf-2mm-preview.safetensors"
+_IMAGE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Entry of the command; returns the exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    first, _ = _common_parser(add_help=False).parse_known_args(arguments)
+    if first.job:
+        cancel = _cancel_on_stdin()
+        with JsonLines(sys.stdout) as sink:
+            return _run(lambda: read_job(first.job), sink, cancel)
+    terminal = TerminalLines(sys.stdout)
+    try:
+        modalities = read_metadata(first.bundle).modalities
+    except BundleError as error:
+        terminal.emit("error", message=str(error))
+        return 2
+    parser = _full_parser(modalities)
+    options = parser.parse_args(arguments)
+    try:
+        return _run(lambda: _job_from_options(options, modalities), terminal, threading.Event())
+    except KeyboardInterrupt:
+        print("\nCancelled; nothing was written.", file=sys.stderr)
+        return 3
+
+
+def _run(make_job: Callable[[], Job], sink: EventSink, cancel: threading.Event) -> int:
+    try:
+        run_job(make_job(), sink, cancel.is_set)
+    except Cancelled:
+        return 3
+    except (InputError, BundleError) as error:
+        kind = getattr(error, "kind", "bundle")
+        sink.emit("error", kind=kind, message=str(error), hint=getattr(error, "hint", ""))
+        return 2
+    except MemoryError:
+        sink.emit("error", kind="memory", message="The computer ran out of memory.", hint="Close other programs.")
+        return 1
+    except Exception as error:  # the worker's last word: the log gets the trace, the user a sentence
+        traceback.print_exc()
+        text = f"{type(error).__name__}: {error}"
+        sink.emit("error", kind="internal", message=f"The program failed ({text}).", hint="Please report the log.")
+        return 1
+    return 0
+
+
+def _cancel_on_stdin() -> threading.Event:
+    """An event that a line ``cancel``, or the end of standard input, sets."""
+    cancel = threading.Event()
+
+    def listen() -> None:
+        for line in sys.stdin:
+            if line.strip() == "cancel":
+                break
+        cancel.set()
+
+    threading.Thread(target=listen, daemon=True).start()
+    return cancel
+
+
+def _common_parser(add_help: bool) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="DMAFTraining.predict",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        add_help=add_help,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--bundle", type=Path, default=DEFAULT_BUNDLE, help="model file (default: the preview model)")
+    parser.add_argument("--job", type=Path, help="job file; run as a worker that prints JSON lines")
+    return parser
+
+
+def _full_parser(modalities: ModalitySet) -> argparse.ArgumentParser:
+    parser = _common_parser(add_help=True)
+    for modality in modalities:
+        parser.add_argument(f"--{modality.name}", type=Path, metavar="IMAGE", help=f"{modality.title} image")
+    parser.add_argument("--case", type=Path, metavar="FOLDER", help="folder whose file names tell the sequences")
+    parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="result folder")
+    parser.add_argument("--subsets", default="full", help="full (default), all, or a list such as T1+FLAIR,T2")
+    parser.add_argument("--reference", choices=modalities.names, help="whose grid results are on (default: the first)")
+    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1 or mps")
+    parser.add_argument("--extension", default=".nii.gz", choices=(".nii.gz", ".nrrd"), help="format of label maps")
+    parser.add_argument("--overwrite", action="store_true", help="replace results in the folder")
+    return parser
+
+
+def _job_from_options(options: argparse.Namespace, modalities: ModalitySet) -> Job:
+    inputs = find_sequences(options.case, modalities) if options.case else {}
+    inputs |= {name: getattr(options, name) for name in modalities.names if getattr(options, name)}
+    subsets = options.subsets
+    if subsets not in ("full", "all"):
+        try:
+            subsets = [list(modalities.parse(text).names) for text in subsets.split(",")]
+        except ValueError as error:
+            raise InputError(str(error)) from error
+    return Job(
+        options.bundle,
+        inputs,
+        options.output,
+        subsets,
+        options.reference,
+        options.device,
+        options.extension,
+        options.overwrite,
+    )
+
+
+def find_sequences(folder: Path, modalities: ModalitySet) -> dict[str, Path]:
+    """Images of a folder by the last part of their names (``..._t1ce.nii.gz``).
+
+    Raises:
+        InputError: no such folder, no sequence in it, or one twice.
+    """
+    if not folder.is_dir():
+        raise InputError(f"There is no folder {folder}.", "Check the path.")
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        suffix = next((s for s in _IMAGE_SUFFIXES if path.name.lower().endswith(s)), None)
+        stem = path.name[: -len(suffix)] if suffix else ""
+        name = modalities.resolve(stem.replace("-", "_").split("_")[-1])
+        if name in found:
+            raise InputError(f"{folder} holds {modalities[name].title} twice: {found[name].name} and {path.name}.")
+        if name:
+            found[name] = path
+    if not found:
+        known = ", ".join(f"*_{name}.nii.gz" for name in modalities.names)
+        raise InputError(f"{folder} holds no image of a known sequence.", f"Names should end like {known}.")
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())
