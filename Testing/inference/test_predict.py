@@ -100,7 +100,7 @@ def test_worker_tells_events_in_order(tmp_path: Path, bundle: Path, patient: Pat
     assert events.count("started") == 1
     assert events[-1] == "done"
     results = [line for line in lines if line["event"] == "result"]
-    assert [r["title"] for r in results][0] == "T1+T1ce+FLAIR+T2"
+    assert next(r["title"] for r in results) == "T1+T1ce+FLAIR+T2"
     assert len({r["title"] for r in results}) == 15
     assert all(Path(r["file"]).is_file() for r in results)
     assert results[0]["dice_to_fullest"] == {"WT": 1.0, "TC": 1.0, "ET": 1.0}

@@ -114,7 +114,7 @@ def test_sequences_on_different_grids_meet_in_space() -> None:
 def test_result_of_a_subset_does_not_depend_on_what_else_was_given(segmenter: Segmenter) -> None:
     volumes = {name: head_volume(head_grid(), seed) for seed, name in enumerate(BRATS.names)}
     everything = {str(r.subset): r for r in segmenter.segment(segmenter.prepare(volumes), "all")}
-    assert list(everything)[0] == "T1+T1ce+FLAIR+T2"
+    assert next(iter(everything)) == "T1+T1ce+FLAIR+T2"
     assert len(everything) == 15
     pair = {name: volumes[name] for name in ("t1", "flair")}
     alone = next(segmenter.segment(segmenter.prepare(pair)))
