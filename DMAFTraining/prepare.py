@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import SimpleITK as sitk
+from numpy.typing import NDArray
 
 from DMAFTraining import RESEARCH_NOTICE
 from DMAFTraining.data.simulation.anatomy import SPLITS, Anatomy, list_anatomies, load_label_map
@@ -20,6 +20,7 @@ from DMAFTraining.data.simulation.case import SimulatedCase
 from DMAFTraining.data.simulation.cohort import Cohort
 from DMAFTraining.data.simulation.sheet import write_sheet
 from DMAFTraining.data.simulation.template import load_icbm152
+from DMAFTraining.inference.geometry import Grid, to_image
 
 _SHEET_ROWS = 12
 _EXAMPLES = """examples:
@@ -117,16 +118,11 @@ def write_case(case: SimulatedCase, folder: Path) -> Path:
     """Write a case as ``<folder>/<name>/<name>_{t1,t1ce,flair,t2,seg}.nii.gz``; returns its folder."""
     place = folder / case.name
     place.mkdir(parents=True)
-    arrays: dict[str, np.ndarray] = {**case.images, "seg": case.labels}
+    i, j, k = case.labels.shape
+    grid = Grid((i, j, k), case.affine)
+    arrays: dict[str, NDArray[Any]] = {**case.images, "seg": case.labels}
     for name, array in arrays.items():
-        image = sitk.GetImageFromArray(np.ascontiguousarray(array.transpose(2, 1, 0)))
-        spacing = np.sqrt((case.affine[:3, :3] ** 2).sum(axis=0))
-        # SimpleITK positions are LPS: the first two rows change sign.
-        flip = np.diag([-1.0, -1.0, 1.0])
-        image.SetSpacing(spacing.tolist())
-        image.SetDirection((flip @ case.affine[:3, :3] / spacing).ravel().tolist())
-        image.SetOrigin((flip @ case.affine[:3, 3]).tolist())
-        sitk.WriteImage(image, str(place / f"{case.name}_{name}.nii.gz"))
+        sitk.WriteImage(to_image(array, grid), str(place / f"{case.name}_{name}.nii.gz"))
     return place
 
 

@@ -105,6 +105,7 @@ def provenance(
         "preparation": list(case.steps),
         "window": {"patch": list(metadata.window.patch), "overlap": metadata.window.overlap},
         "labels": {str(label.value): label.name for label in metadata.labels},
+        "regions": [{"name": r.name, "title": r.title, "labels": list(r.labels)} for r in metadata.regions],
         "device": str(segmenter.device),
         "precision": "fp32",
         "results": results,

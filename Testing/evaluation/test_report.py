@@ -1,0 +1,329 @@
+"""The comparison page and figure: made from real results, read back with an HTML parser and pixel by pixel."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from matplotlib.image import imread
+
+from DMAFTraining.evaluation.content import Case, Content, draw_pictures, load_content
+from DMAFTraining.evaluation.page import comparison_page
+from DMAFTraining.evaluation.report import write_report
+from DMAFTraining.inference.comparison import region_dice, region_volumes
+from DMAFTraining.inference.errors import GeometryError, InputError
+from DMAFTraining.inference.geometry import Grid, to_image
+from DMAFTraining.inference.job import Job, run_job
+from DMAFTraining.inference.metadata import BundleMetadata, Label, Region
+from DMAFTraining.modalities import BRATS, MYOPS
+from tiny import head_grid, head_volume, tiny_metadata, write_tiny_bundle
+
+GRID = head_grid()
+VOID = frozenset({"meta", "link", "img", "br", "hr", "input"})
+
+
+class Page(HTMLParser):
+    """Everything the tests ask about a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.text = text
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.results: list[list[str]] = []
+        self.table: list[list[str]] = []
+        self.said: list[str] = []
+        self._open: list[tuple[str, str]] = []
+        self.feed(text)
+        self.close()
+        assert self._open == [], "a tag was left open"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        attributes = dict(attrs)
+        self.tags.append((tag, attributes))
+        if tag in VOID:
+            return
+        self._open.append((tag, attributes.get("class") or ""))
+        if self._inside("figure", "result") and tag == "figure":
+            self.results.append([])
+        if self._inside("div", "scroll") and tag == "tr":
+            self.table.append([])
+        if self._inside("div", "scroll") and tag in ("td", "th"):
+            self.table[-1].append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop()[0] == tag
+
+    def handle_data(self, data: str) -> None:
+        if not data.strip() or self._inside("style"):
+            return
+        self.said.append(data)
+        if self._inside("figure", "result"):
+            self.results[-1].append(data)
+        if self._inside("div", "scroll"):
+            self.table[-1][-1] = data
+
+    def _inside(self, tag: str, name: str = "") -> bool:
+        return any(opened == tag and name in classes for opened, classes in self._open)
+
+    def pictures(self) -> list[np.ndarray]:
+        """All pictures of the page as uint8 RGB."""
+        sources = [attributes["src"] or "" for tag, attributes in self.tags if tag == "img"]
+        head = "data:image/png;base64,"
+        assert all(source.startswith(head) for source in sources)
+        pixels = [imread(io.BytesIO(base64.b64decode(source[len(head) :]))) for source in sources]
+        return [np.rint(255 * image[..., :3]).astype(np.uint8) for image in pixels]
+
+
+def write(path: Path, array: np.ndarray, grid: Grid = GRID) -> Path:
+    sitk.WriteImage(to_image(array, grid), str(path))
+    return path
+
+
+def block(start: int, stop: int) -> np.ndarray:
+    """Labels 2, 3 and 1 side by side in a block on the patient's left; ``start`` to ``stop`` along the front."""
+    labels = np.zeros(GRID.size, np.uint8)
+    for number, value in enumerate((2, 3, 1)):
+        labels[8 + 3 * number : 11 + 3 * number, start:stop, 16:22] = value
+    return labels
+
+
+def stored_results(folder: Path, metadata: BundleMetadata, maps: list[tuple[list[str], np.ndarray]]) -> Path:
+    """A result folder with known label maps."""
+    folder.mkdir()
+    listed = {}
+    for names, labels in maps:
+        title = str(metadata.modalities.subset(names))
+        listed[title] = {
+            "subset": names,
+            "file": write(folder / f"labels_{title}.nii.gz", labels).name,
+            "volumes_ml": region_volumes(labels, metadata.regions, GRID.voxel_ml),
+            "dice_to_fullest": region_dice(labels, maps[0][1], metadata.regions),
+        }
+    model = {"name": metadata.name, "version": metadata.version}
+    labels = {str(label.value): label.name for label in metadata.labels}
+    (folder / "provenance.json").write_text(json.dumps({"model": model, "labels": labels, "results": listed}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("images")
+    return {
+        name: write(folder / f"{name}.nii.gz", head_volume(GRID, seed).array)
+        for seed, name in enumerate((*BRATS.names, "bssfp", "lge"))
+    }
+
+
+class Nothing:
+    """An event sink that does not listen."""
+
+    def emit(self, event: str, **fields: object) -> None:
+        """Do nothing."""
+
+
+@pytest.fixture(scope="module")
+def segmented(tmp_path_factory: pytest.TempPathFactory, images: dict[str, Path]) -> tuple[Path, Case]:
+    """A report on a random model's segmentation of a ball from all 15 subsets, with truth."""
+    folder = tmp_path_factory.mktemp("report")
+    bundle = write_tiny_bundle(folder / "tiny.safetensors")
+    case = Case(
+        {name: images[name] for name in BRATS.names},
+        write(folder / "truth.nii.gz", block(20, 30)),
+        simulated=True,
+        background="flair",
+    )
+    run_job(Job(bundle, dict(case.images), folder / "results", "all"), Nothing(), lambda: False)
+    write_report(load_content(folder / "results", tiny_metadata(), case), folder)
+    return folder, case
+
+
+@pytest.fixture(scope="module")
+def page(segmented: tuple[Path, Case]) -> Page:
+    return Page((segmented[0] / "comparison.html").read_text(encoding="utf-8"))
+
+
+def test_the_page_needs_nothing_else(page: Page) -> None:
+    lower = page.text.lower()
+    for forbidden in ("http://", "https://", "<script", "<link", "<iframe", "@import", "url(", "javascript:"):
+        assert forbidden not in lower
+    sources = [attributes.get("src") or attributes.get("href") for _, attributes in page.tags]
+    assert all(source.startswith("data:image/png;base64,") for source in sources if source)
+    assert len(page.pictures()) == 4 + 1 + 15
+
+
+def test_one_cell_per_subset_with_the_numbers_of_the_results(page: Page, segmented: tuple[Path, Case]) -> None:
+    listed = json.loads((segmented[0] / "results" / "provenance.json").read_text())["results"]
+    assert len(page.results) == 15
+    sizes = []
+    for texts in page.results:
+        title = next(text for text in texts if text in listed)
+        sizes.append(title.count("+") + 1)
+        assert f"{sizes[-1]} of 4 sequences" in texts
+        expected = [
+            part
+            for name, volume in listed[title]["volumes_ml"].items()
+            for part in (name, f"{volume:.1f}", f"{listed[title]['dice_to_fullest'][name]:.2f}")
+        ]
+        assert texts[-9:] == expected
+    assert sizes == [4] + 4 * [3] + 6 * [2] + 4 * [1]
+    assert len({texts[2] for texts in page.results}) == 15
+
+
+def test_the_table_holds_volumes_and_both_dice(page: Page, segmented: tuple[Path, Case]) -> None:
+    folder, _ = segmented
+    listed = json.loads((folder / "results" / "provenance.json").read_text())["results"]
+    assert page.table[0] == ["Sequences", "Volume (mL)", "Dice to T1+T1ce+FLAIR+T2", "Dice to truth"]
+    assert page.table[1] == 3 * ["WT", "TC", "ET"]
+    truth, regions = block(20, 30), tiny_metadata().regions
+    body = page.table[2:-2]
+    assert sorted(line[0] for line in body) == sorted(listed)
+    for title, *numbers in body:
+        labels = sitk.GetArrayFromImage(sitk.ReadImage(str(folder / "results" / listed[title]["file"])))
+        to_truth = region_dice(labels.transpose(2, 1, 0), truth, regions)
+        expected = [f"{value:.1f}" for value in listed[title]["volumes_ml"].values()]
+        expected += [f"{value:.2f}" for value in listed[title]["dice_to_fullest"].values()]
+        assert numbers == expected + [f"{value:.2f}" for value in to_truth.values()]
+    # 9 x 10 x 6 voxels of 27 mm3; a third of them each edema, enhancing and necrotic.
+    assert page.table[-1][:4] == ["Truth (simulated)", "14.6", "9.7", "4.9"]
+    assert page.table[-2][0] == "Mean"
+
+
+def test_the_page_says_what_it_is_and_how_to_read_it(page: Page) -> None:
+    text = " ".join(page.said)
+    assert "Research use only. Not a medical device." in text
+    assert "Simulated case, model trained on simulated data." in text
+    assert "the patient's left is on the right of the picture" in text
+    assert "tiny 1.0" in text
+    assert text.index("Research use only") < text.index("The patient")
+
+
+def test_the_page_can_be_read_aloud(page: Page) -> None:
+    images = [attributes for tag, attributes in page.tags if tag == "img"]
+    assert all(image["alt"] for image in images)
+    assert len({image["alt"] for image in images}) == len(images)
+    assert all(attributes.get("scope") for tag, attributes in page.tags if tag == "th")
+    assert ("html", {"lang": "en"}) in page.tags
+    headings = [int(tag[1]) for tag, _ in page.tags if tag in ("h1", "h2", "h3")]
+    assert headings[0] == 1
+    assert max(np.diff(headings)) == 1
+
+
+def known_content(tmp_path: Path, images: dict[str, Path], with_truth: bool = False) -> Content:
+    maps = [(["t1", "t2"], block(26, 36)), (["t1"], block(26, 32)), (["t2"], np.zeros(GRID.size, np.uint8))]
+    truth = write(tmp_path / "truth.nii.gz", block(26, 36)) if with_truth else None
+    case = Case({name: images[name] for name in ("t1", "t2")}, truth)
+    metadata = tiny_metadata()
+    return load_content(stored_results(tmp_path / "known", metadata, maps), metadata, case)
+
+
+def test_colors_lie_where_the_labels_are(tmp_path: Path, images: dict[str, Path]) -> None:
+    content = known_content(tmp_path, images)
+    full, less, nothing = draw_pictures(content).rows
+    edema, enhancing, necrotic = ((92, 188, 96), (247, 200, 66), (226, 77, 66))
+
+    def center(color: tuple[int, int, int], picture: np.ndarray) -> tuple[float, float]:
+        rows, columns = np.nonzero((picture == color).all(axis=2))
+        return rows.mean() / picture.shape[0], columns.mean() / picture.shape[1]
+
+    # The block lies on the patient's left and in front; its labels run from left to right of the patient.
+    row, left_most = center(edema, full)
+    assert row < 0.45
+    assert left_most > center(enhancing, full)[1] > center(necrotic, full)[1] > 0.5
+    assert center(edema, less)[0] > row  # the part in front is missing
+    assert not (nothing == edema).all(axis=2).any()
+
+
+def test_the_figure_holds_every_picture_pixel_by_pixel(tmp_path: Path, images: dict[str, Path]) -> None:
+    content = known_content(tmp_path, images, with_truth=True)
+    write_report(content, tmp_path)
+    figure = np.rint(255 * imread(tmp_path / "comparison.png")[..., :3]).astype(np.uint8)
+    pictures = draw_pictures(content)
+    assert pictures.truth is not None
+    drawn = [*pictures.sequences.values(), pictures.truth, *pictures.rows]
+    # The pictures stand in columns of equal width; each is found by where its first row lies.
+    for picture in drawn:
+        height, width = picture.shape[:2]
+        middle = height // 2
+        spots = [
+            (row, column)
+            for row in range(figure.shape[0] - height)
+            for column in (64, 64 + width + 32, 64 + 2 * (width + 32))
+            if (figure[row + middle, column : column + width] == picture[middle]).all()
+        ]
+        assert any(
+            # The letters R and L stand in the lowest rows.
+            (figure[row : row + height - 40, column : column + width] == picture[:-40]).all()
+            for row, column in spots
+        )
+
+
+def test_the_figure_has_a_swatch_for_every_label(tmp_path: Path, images: dict[str, Path]) -> None:
+    write_report(known_content(tmp_path, images), tmp_path)
+    figure = np.rint(255 * imread(tmp_path / "comparison.png")[..., :3]).astype(np.uint8)
+    for label in tiny_metadata().labels:
+        solid = (figure == label.color).all(axis=2)
+        rows, columns = np.nonzero(solid[:-20, :-20] & solid[20:, 20:] & solid[:-20, 20:] & solid[20:, :-20])
+        assert any(solid[row : row + 20, column : column + 20].all() for row, column in zip(rows, columns, strict=True))
+
+
+def test_the_background_is_the_wanted_sequence_or_the_first(segmented: tuple[Path, Case]) -> None:
+    folder, case = segmented
+    content = load_content(folder / "results", tiny_metadata(), case)
+    chosen = {row.title: content.background(row.subset) for row in content.rows}
+    assert chosen["T1+T1ce+FLAIR+T2"] == chosen["FLAIR+T2"] == "flair"
+    assert (chosen["T1ce+T2"], chosen["T2"]) == ("t1ce", "t2")
+
+
+def test_other_sequences_labels_and_regions_without_truth(tmp_path: Path, images: dict[str, Path]) -> None:
+    metadata = replace(
+        tiny_metadata(),
+        name="heart <b>& more",
+        modalities=MYOPS,
+        labels=(Label(1, "Scar", (10, 200, 200)), Label(2, "Edema", (200, 10, 200))),
+        regions=(Region("Any", "Any injury", (1, 2)),),
+        simulated_training=False,
+    )
+    subsets = sorted(MYOPS.subsets(), key=len, reverse=True)
+    labels = np.minimum(block(20, 30), 2)
+    results = stored_results(tmp_path / "heart", metadata, [(list(s.names), labels) for s in subsets])
+    content = load_content(results, metadata, Case({name: images[name] for name in MYOPS.names}))
+    page = Page(comparison_page(content, draw_pictures(content)))
+    assert [next(t for t in texts if t not in "RL") for texts in page.results] == [str(s) for s in subsets]
+    assert page.table[0] == ["Sequences", "Volume (mL)", "Dice to bSSFP+LGE+T2"]
+    assert page.table[1] == ["Any", "Any"]
+    text = " ".join(page.said)
+    assert "heart <b>& more 1.0" in text
+    assert "imulated" not in text
+    assert "truth" not in text.lower()
+    write_report(content, tmp_path)
+    assert (tmp_path / "comparison.png").stat().st_size > 10_000
+
+
+def test_images_on_another_grid_are_placed_by_their_position(tmp_path: Path, images: dict[str, Path]) -> None:
+    content = known_content(tmp_path, images)
+    coarse = head_grid((30, 33, 27), 4.0)
+    moved = write(tmp_path / "t2-coarse.nii.gz", head_volume(coarse, BRATS.index("t2")).array, coarse)
+    case = Case({"t1": images["t1"], "t2": moved})
+    other = load_content(tmp_path / "known", tiny_metadata(), case)
+    assert other.images["t2"].shape == GRID.size
+    brain = content.images["t2"] > 0
+    assert np.abs(other.images["t2"] - content.images["t2"])[brain].mean() < 0.2
+
+
+def test_what_does_not_fit_is_said(tmp_path: Path, images: dict[str, Path]) -> None:
+    known_content(tmp_path, images)
+    with pytest.raises(InputError, match="The image of T2 was not given"):
+        load_content(tmp_path / "known", tiny_metadata(), Case({"t1": images["t1"]}))
+    with pytest.raises(InputError, match="was made by another model"):
+        load_content(tmp_path / "known", replace(tiny_metadata(), modalities=MYOPS), Case(images))
+    small = head_grid((20, 22, 18), 6.0)
+    truth = write(tmp_path / "small.nii.gz", np.zeros(small.size, np.uint8), small)
+    with pytest.raises(GeometryError, match="different grids"):
+        load_content(tmp_path / "known", tiny_metadata(), Case(images, truth))
