@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import vtk
-
 import slicer
+import vtk
 
 MODULE_LOGICS = {
     "Colors": "vtkSlicerColorLogic",

@@ -8,9 +8,8 @@ import types
 from pathlib import Path
 from typing import Any
 
-from PySide6 import QtWidgets
-
 import slicer
+from PySide6 import QtWidgets
 
 from .mrml_widgets import qSlicerScriptedLoadableModuleWidget
 

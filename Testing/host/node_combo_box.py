@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from PySide6 import QtCore, QtWidgets
-
 import slicer
+from PySide6 import QtCore, QtWidgets
 
 from .mrml_widgets import MrmlWidgetMixin, Observers
 from .ui_loader import register_widget

@@ -136,7 +136,9 @@ def _guarded_setattr(self: QtCore.QObject, name: str, value: Any) -> None:
         return
     if isinstance(value, QtCore.QObject) and value.objectName == name:
         return  # PySide6's .ui loader hangs children on their parent; find them with childWidgetVariables
-    allowed = name.startswith("__") or (STAND_IN in vars(type(self)) and name.startswith("_"))
+    # Widgets of a .ui file were made in C++: PySide6 hangs each of their signals on them at its first use.
+    lazy_signal = isinstance(value, QtCore.SignalInstance) and hasattr(type(self), name)
+    allowed = lazy_signal or name.startswith("__") or (STAND_IN in vars(type(self)) and name.startswith("_"))
     if _is_strict(self) and not allowed:
         raise AttributeError(f"{type(self).__name__} has no property '{name}': check the name in the Qt documentation.")
     self.__dict__[name] = value

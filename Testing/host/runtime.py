@@ -13,9 +13,8 @@ from types import ModuleType, TracebackType
 from typing import Any
 
 import numpy as np
-from PySide6 import QtCore, QtGui, QtTest, QtWidgets
-
 import slicer
+from PySide6 import QtCore, QtGui, QtTest, QtWidgets
 
 from .application import Application, DicomDatabase
 from .core import MrmlCore

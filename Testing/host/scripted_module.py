@@ -8,9 +8,8 @@ import types
 import unittest
 from typing import Any
 
-from PySide6 import QtWidgets
-
 import slicer
+from PySide6 import QtWidgets
 
 
 class ScriptedLoadableModule:

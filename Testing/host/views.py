@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import slicer
 import vtk
 from vtk.util.numpy_support import vtk_to_numpy
-
-import slicer
 
 from .layout import Box
 
@@ -34,16 +33,16 @@ class SliceView:
         self._renderer.GetActiveCamera().ParallelProjectionOn()
         self._renderer.SetViewport(*box)
         window.AddRenderer(self._renderer)
-        self._managers = slicer.vtkMRMLDisplayableManagerGroup()
-        self._managers.Initialize(_factory(), self._renderer)
-        self._managers.SetMRMLDisplayableNode(logic.GetSliceNode())
         self._mapper = vtk.vtkImageMapper()
         self._mapper.SetColorWindow(255)
         self._mapper.SetColorLevel(127.5)
         image = vtk.vtkActor2D()
         image.SetMapper(self._mapper)
         image.GetProperty().SetDisplayLocationToBackground()
-        self._renderer.AddViewProp(image)
+        self._renderer.AddViewProp(image)  # first: drawn later it would fail the depth test below translucent fills
+        self._managers = slicer.vtkMRMLDisplayableManagerGroup()
+        self._managers.Initialize(_factory(), self._renderer)
+        self._managers.SetMRMLDisplayableNode(logic.GetSliceNode())
         self._label = vtk.vtkTextActor()
         self._label.GetTextProperty().SetFontSize(LABEL_FONT_SIZE)
         self._label.GetTextProperty().SetBackgroundOpacity(LABEL_SHADE)

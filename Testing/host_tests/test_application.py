@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 import slicer
 
 TESTING = Path(__file__).parents[1]

@@ -6,7 +6,6 @@ import sys
 
 import numpy as np
 import pytest
-
 import slicer
 
 PANEL = """<?xml version="1.0" encoding="UTF-8"?>

@@ -6,8 +6,8 @@ import sys
 
 import numpy as np
 import pytest
-
 import slicer
+
 from host.layout import cells_of
 
 PAIR = 7402

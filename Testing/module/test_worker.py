@@ -1,0 +1,99 @@
+"""The module with the network library's real worker: a tiny model always, the shipped one when it is there."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import slicer
+
+from DMAFSegmentLib import models
+from DMAFSegmentLib.results import PREFIX, our_segmentations
+
+ROOT = Path(__file__).resolve().parents[2]
+SHIPPED = list((ROOT / "Resources" / "Models").glob("*.safetensors"))
+
+
+@pytest.fixture(scope="module")
+def tiny_bundle(tmp_path_factory):
+    """A model with random weights, made by another process: this one must stay free of torch."""
+    path = tmp_path_factory.mktemp("models") / "tiny.safetensors"
+    code = (
+        "import sys; from pathlib import Path; from tiny import write_tiny_bundle; write_tiny_bundle(Path(sys.argv[1]))"
+    )
+    folders = os.pathsep.join([str(ROOT), str(ROOT / "Testing")])
+    subprocess.run([sys.executable, "-c", code, str(path)], env={**os.environ, "PYTHONPATH": folders}, check=True)
+    return path
+
+
+@pytest.fixture
+def open_module(host, new_volume, monkeypatch):
+    """Opens the module on the models of a folder, with T1 and FLAIR of a bright ball in the scene."""
+    k, j, i = np.mgrid[:24, :30, :32]
+    ball = (k - 12) ** 2 + (j - 15) ** 2 + (i - 16) ** 2 < 11**2
+    matrix = np.diag([-4.0, -4.0, 4.0, 1.0])
+    for name, base in (("t1", 300), ("flair", 200)):
+        new_volume(f"case_{name}", np.where(ball, base + 3 * k + 2 * i, 0).astype(np.int16), matrix)
+    host.load_module(ROOT / "DMAFSegment" / "DMAFSegment.py")
+
+    def open_with(folder):
+        monkeypatch.setenv(models.FOLDER_VARIABLE, str(folder))
+        return host.open_module("DMAFSegment")
+
+    yield open_with
+    host.close_module("DMAFSegment")
+
+
+def run(host, widget):
+    host.click(widget.ui.applyButton)
+    assert host.process_events(until=lambda: not widget.logic.running, timeout=180)
+
+
+def test_every_subset_of_two_sequences(host, open_module, tiny_bundle):
+    widget = open_module(tiny_bundle.parent)
+    host.click(widget.ui.allSubsetsCheckBox)
+    run(host, widget)
+    assert widget.ui.statusLabel.text == "Finished: 3 segmentations.", widget.ui.logText.plainText
+    titles = [node.GetAttribute(PREFIX + "Title") for node in widget.logic.segmentations]
+    assert titles[0] == "T1+FLAIR"
+    assert sorted(titles) == ["FLAIR", "T1", "T1+FLAIR"]
+    provenance = json.loads(widget.logic.segmentations[0].GetAttribute(PREFIX + "Provenance"))
+    assert provenance["model"]["name"] == "tiny"
+    for node in widget.logic.segmentations:
+        parts = [float(v) for v in json.loads(node.GetAttribute(PREFIX + "LabelVolumesMl")).values()]
+        regions = json.loads(node.GetAttribute(PREFIX + "RegionVolumesMl"))
+        assert regions["WT"] == pytest.approx(sum(parts), rel=1e-3, abs=1e-3), "worker and module count the same voxels"
+
+
+def test_cancel_stops_the_real_worker(host, open_module, tiny_bundle):
+    widget = open_module(tiny_bundle.parent)
+    host.click(widget.ui.applyButton)
+    assert host.process_events(until=lambda: '"started"' in widget.ui.logText.plainText, timeout=60)
+    host.click(widget.ui.applyButton)
+    assert host.process_events(until=lambda: not widget.logic.running, timeout=10)
+    assert widget.ui.statusLabel.text.startswith("Canceled")
+    assert our_segmentations(slicer.mrmlScene) == []
+
+
+def test_worker_explains_a_damaged_model(host, open_module, tiny_bundle, tmp_path):
+    data = tiny_bundle.read_bytes()
+    (tmp_path / "cut.safetensors").write_bytes(data[: len(data) - 100])
+    widget = open_module(tmp_path)
+    run(host, widget)
+    assert widget.ui.statusLabel.text.startswith("Failed:")
+    assert "cut.safetensors" in widget.ui.statusLabel.text
+
+
+@pytest.mark.skipif(not SHIPPED, reason="no model in Resources/Models yet")
+def test_shipped_model(host, open_module, tmp_path):
+    widget = open_module(tmp_path)
+    assert widget.panel.model.path in SHIPPED
+    run(host, widget)
+    assert widget.ui.statusLabel.text == "Finished: one segmentation.", widget.ui.logText.plainText
+    (node,) = widget.logic.segmentations
+    assert node.GetAttribute(PREFIX + "Subset") == "t1+flair"
