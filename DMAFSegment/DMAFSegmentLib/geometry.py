@@ -81,7 +81,8 @@ def volume_grid(node: Node) -> Grid:
     local = vtk.vtkMatrix4x4()
     node.GetIJKToRASMatrix(local)
     matrix = parent_matrix(node) @ slicer.util.arrayFromVTKMatrix(local)
-    return Grid(tuple(int(size) for size in image.GetDimensions()), matrix)
+    i, j, k = image.GetDimensions()
+    return Grid((i, j, k), matrix)
 
 
 def volume_array(node: Node) -> np.ndarray:

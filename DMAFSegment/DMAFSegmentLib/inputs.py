@@ -94,8 +94,8 @@ def match_text(text: str, modalities: ModalitySet) -> tuple[Modality, tuple[str,
             hits.setdefault(len(spelled), {})[spellings[spelled].name] = tuple(word for _form, word in used)
     if not hits or len(hits[max(hits)]) != 1:
         return None
-    ((name, used),) = hits[max(hits)].items()
-    return modalities[name], tuple(word for word in words if word not in used)
+    ((name, spent),) = hits[max(hits)].items()
+    return modalities[name], tuple(word for word in words if word not in spent)
 
 
 def _tokens(text: str) -> list[str]:
@@ -140,9 +140,9 @@ def check(chosen: Mapping[str, Node], modalities: ModalitySet) -> list[str]:
             grids[name] = volume_grid(chosen[name])
         except GeometryError as error:
             problems.append(f"{modalities[name].title}: {error}")
-    first = next(iter(grids), None)
-    for name in grids:
-        if name != first and not overlap(grids[first], grids[name]):
+    first, *others = grids or [""]
+    for name in others:
+        if not overlap(grids[first], grids[name]):
             text = _("{first} and {second} do not overlap in space. Choose volumes of one patient and one examination.")
             problems.append(text.format(first=modalities[first].title, second=modalities[name].title))
     return problems
