@@ -10,6 +10,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from DMAFTraining.inference.integrity import check_nifti
 from DMAFTraining.inference.preprocessing import zscore_brain
 from DMAFTraining.modalities import ModalitySet
 
@@ -66,6 +67,7 @@ def read_cases(
 def _read(path: Path) -> NDArray[np.generic]:
     """Voxels ``(X, Y, Z)`` of an image file."""
     try:
+        check_nifti(path)
         return sitk.GetArrayFromImage(sitk.ReadImage(str(path))).transpose(2, 1, 0)
     except RuntimeError as error:
         raise ValueError(f"{path} cannot be read as an image.") from error
