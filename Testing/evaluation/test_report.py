@@ -108,7 +108,9 @@ def stored_results(folder: Path, metadata: BundleMetadata, maps: list[tuple[list
         }
     model = {"name": metadata.name, "version": metadata.version}
     labels = {str(label.value): label.name for label in metadata.labels}
-    (folder / "provenance.json").write_text(json.dumps({"model": model, "labels": labels, "results": listed}))
+    regions = [{"name": r.name, "title": r.title, "labels": list(r.labels)} for r in metadata.regions]
+    document = {"model": model, "labels": labels, "regions": regions, "results": listed}
+    (folder / "provenance.json").write_text(json.dumps(document))
     return folder
 
 
