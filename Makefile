@@ -24,6 +24,15 @@ lint: $(VENV)/.test ## style (ruff), types (mypy), import arrows (import-linter)
 unit: $(VENV)/.test display ## the tests, on two cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
 
+DMAF_DATA ?= ../shared/data
+preview: $(VENV)/.demo ## train the preview model again (hours on a CPU; DMAF_DATA names the folder of label maps and scans)
+	$(BIN)/python -m DMAFTraining.prepare simulate --count 549 --seed 1 --output runs/cohort \
+	    --anatomies $(DMAF_DATA)/anatomies --backgrounds $(DMAF_DATA)/openms
+	$(BIN)/python -m DMAFTraining.prepare simulate --count 30 --seed 2 --output runs/cohort-template
+	mv runs/cohort-template/simulated-* runs/cohort/
+	$(BIN)/python DMAFTraining/train.py --config DMAFTraining/configs/preview_crops.yaml
+	$(BIN)/python DMAFTraining/train.py --config DMAFTraining/configs/preview_whole.yaml
+
 display: ## system libraries that offscreen rendering needs (Debian, Ubuntu; asks for nothing elsewhere)
 	@sh Testing/tools/install_display_libraries.sh
 

@@ -1,6 +1,6 @@
 """Train DMAF-Net on a folder of cases.
 
-    python DMAFTraining/train.py --config DMAFTraining/configs/simulated_2mm_preview.yaml
+    python DMAFTraining/train.py --config DMAFTraining/configs/preview_crops.yaml
     python -m DMAFTraining.train --cases runs/cohort --output runs/first --steps 500
 
 Run the same command again to resume. The run folder receives the resolved configuration,
@@ -37,14 +37,8 @@ class HelpFormatter(DefaultHelpFormatter, RawDescriptionHelpFormatter):
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry of the command; returns the exit code."""
-    parser = ArgumentParser(prog="DMAFTraining.train", description=__doc__, formatter_class=HelpFormatter)
-    parser.add_argument("--config", action="config", help="YAML file with any of the settings below")
-    parser.add_class_arguments(TrainingConfig)
-    values = parser.parse_args(arguments)
     try:
-        settings = parser.instantiate(values).as_dict()
-        settings.pop("config", None)
-        train(TrainingConfig(**settings))
+        train(read_config(arguments))
     except ValueError as error:
         print(f"train: {error}", file=sys.stderr)
         return 2
@@ -52,6 +46,20 @@ def main(arguments: list[str] | None = None) -> int:
         print("train: stopped; run the same command to resume from the last checkpoint.", file=sys.stderr)
         return 130
     return 0
+
+
+def read_config(arguments: list[str] | None = None) -> TrainingConfig:
+    """The run that a command line and its YAML file describe; exits with help where they are wrong.
+
+    Raises:
+        ValueError: a setting is outside its range.
+    """
+    parser = ArgumentParser(prog="DMAFTraining.train", description=__doc__, formatter_class=HelpFormatter)
+    parser.add_argument("--config", action="config", help="YAML file with any of the settings below")
+    parser.add_class_arguments(TrainingConfig)
+    settings = parser.instantiate(parser.parse_args(arguments)).as_dict()
+    settings.pop("config", None)
+    return TrainingConfig(**settings)
 
 
 def train(config: TrainingConfig) -> Path:
@@ -74,18 +82,15 @@ def describe(config: TrainingConfig) -> BundleMetadata:
     return BundleMetadata(
         name=config.name,
         version="0.1.0",
-        title="Brain tumor, 2 mm, preview (simulated training data)",
-        description=(
-            "DMAF-Net trained on simulated tumors only; a preview to try the program with. "
-            "Research use only, not a medical device."
-        ),
+        title=config.title,
+        description="DMAF-Net trained on simulated tumors only. Research use only, not a medical device.",
         network={"name": "dmafnet", "config": asdict(config.network)},
         modalities=BRATS,
         labels=LABELS,
         regions=REGIONS,
         preprocessing=Preprocessing(SPACING),
         window=Window(config.window),
-        training_data=f"Simulated cohort, {config.steps} steps of {config.batch} crops.",
+        training_data=config.training_data,
         license="Apache-2.0",
         simulated_training=True,
     )

@@ -33,6 +33,8 @@ class TrainingConfig:
         checkpoint_every: steps between checkpoints; the same command resumes from the last.
         seed: of crops, hidden sequences and initial weights.
         name: name of the exported bundle.
+        title: what people read in a list of models.
+        training_data: what the cases are, for the bundle's description.
     """
 
     cases: Path
@@ -53,6 +55,8 @@ class TrainingConfig:
     checkpoint_every: int = 100
     seed: int = 1037
     name: str = "dmaf-run"
+    title: str = "Brain tumor, own training run"
+    training_data: str = "Simulated brain tumors."
 
     def __post_init__(self) -> None:
         if not all(0 <= rate < 1 for rate in self.missing_rates):

@@ -15,10 +15,12 @@ from DMAFTraining.data.cases import TrainingCase, read_cases
 from DMAFTraining.data.sampling import draw_batch, draw_presence
 from DMAFTraining.inference.bundle import load_bundle
 from DMAFTraining.modalities import BRATS
-from DMAFTraining.train import train
+from DMAFTraining.train import read_config, train
 from DMAFTraining.training.config import TrainingConfig
 from DMAFTraining.training.loop import Trainer
 from tiny import TINY
+
+CONFIGS = Path(__file__).parents[2] / "DMAFTraining" / "configs"
 
 
 def _config(output: Path, **changes: object) -> TrainingConfig:
@@ -113,6 +115,14 @@ def test_command_ends_with_a_bundle(tmp_path: Path) -> None:
     config = _config(tmp_path / "run", cases=tmp_path / "cases", steps=2, unimodal_weight=0.0)
     metadata = load_bundle(train(config)).metadata
     assert (metadata.modalities, metadata.simulated_training) == (BRATS, True)
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_shipped_configurations_are_valid(path: Path) -> None:
+    config = read_config([f"--config={path}", "--steps=7"])
+    assert config.steps == 7
+    assert config.network.dropout == 0
+    assert len(config.missing_rates) == len(BRATS)
 
 
 def test_wrong_settings_are_named(tmp_path: Path) -> None:
