@@ -16,6 +16,7 @@ import numpy as np
 import slicer
 import vtk
 
+from DMAFSegmentLib.framing import content_corners, frame
 from DMAFSegmentLib.geometry import Node, volume_grid
 
 FIRST_LAYOUT_ID = 7400  # plus the number of cells; far from Slicer's own and from user layouts (500 and up)
@@ -161,16 +162,18 @@ class ComparisonGrid:
         self.fit()
 
     def fit(self) -> None:
-        """Fit every view to its volume at the slice with most tumor; call again once views have their size."""
+        """Zoom every view to the brain at the slice with most tumor; call again once views have their size."""
         if not self._cells:
             return
         first = self._cells[0]
+        content = content_corners(first.background)
         for index in range(len(self._cells)):
             logic = self._logic(index)
             node = logic.GetSliceNode()
             node.SetOrientation("Axial")
             node.RotateToVolumePlane(first.background)
             logic.FitSliceToBackground()
+            frame(node, content)
         node = self._logic(0).GetSliceNode()
         normal = slicer.util.arrayFromVTKMatrix(node.GetSliceToRAS())[:3, 2]
         grid = volume_grid(first.background)

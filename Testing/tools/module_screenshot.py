@@ -23,7 +23,7 @@ from host import Host  # noqa: E402 - needs the path above
 
 PATTERNS = ("*.nii.gz", "*.nii", "*.nrrd", "*.mha")
 PANEL_WIDTH = 400
-GRID_WIDTH = 1200
+GRID_WIDTH = 1400
 MIN_HEIGHT = 900
 
 
@@ -51,7 +51,10 @@ def run(host: Host, case: Path, output: Path, timeout: float) -> int:
     host.click(widget.ui.gridButton)
     host.process_events()
     panel = picture_of_panel(host, widget)
-    grid = host.render_layout((GRID_WIDTH, panel.shape[0]))
+    size = (GRID_WIDTH, panel.shape[0])
+    host.render_layout(size)
+    widget.panel.results.grid.fit()  # as Slicer does once the views have their size
+    grid = host.render_layout(size)
     host.save_png(np.hstack([panel, grid]), output)
     print(f"{widget.ui.statusLabel.text} Picture: {output}")
     return 0
