@@ -16,8 +16,9 @@ from DMAFTraining.evaluation.slices import AxialView, Frame, Picture, draw_label
 from DMAFTraining.evaluation.stored import check_same_grid, read_labels, read_results
 from DMAFTraining.inference.comparison import region_dice, region_volumes
 from DMAFTraining.inference.errors import InputError
-from DMAFTraining.inference.geometry import Grid, Volume, read_volume, resample
+from DMAFTraining.inference.geometry import Grid, Volume, read_volume
 from DMAFTraining.inference.metadata import BundleMetadata
+from DMAFTraining.inference.resampling import resample
 from DMAFTraining.modalities import Subset
 
 Labels = NDArray[np.uint8]

@@ -1,4 +1,4 @@
-"""Images with their place in space: reading with checks, grids, and resampling between them.
+"""Images with their place in space: reading with checks, and grids.
 
 Arrays are indexed ``(i, j, k)`` as in Slicer; physical space is RAS in mm (files read by ITK are
 LPS and are converted here, in one place).
@@ -12,10 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
-import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
 
 from DMAFTraining.inference.errors import InputError
 from DMAFTraining.inference.integrity import check_nifti
@@ -24,7 +21,6 @@ Matrix = NDArray[np.float64]
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _SAME_GRID_TOLERANCE = 0.1  # voxels, at the corners
-_SLAB_VOXELS = 2**21
 
 
 @dataclass(frozen=True)
@@ -130,27 +126,3 @@ def axis_aligned_grid(low: Matrix, high: Matrix, spacing: Sequence[float]) -> Gr
     matrix = np.diag([*step, 1.0])
     matrix[:3, 3] = (low + high) / 2 - step * (count - 1) / 2
     return Grid((int(count[0]), int(count[1]), int(count[2])), matrix)
-
-
-def resample(volume: Tensor, source: Grid, target: Grid) -> Tensor:
-    """Linear interpolation of ``volume (C, *source.size)`` at the voxels of ``target``; 0 outside.
-
-    Runs slab by slab so that the coordinates of a large target never exist all at once.
-    """
-    matrix = np.linalg.inv(source.ijk_to_ras) @ target.ijk_to_ras
-    half = torch.tensor([max(n - 1, 1) / 2 for n in source.size], dtype=torch.float64)
-    linear = torch.from_numpy(matrix[:3, :3]) / half[:, None]
-    offset = torch.from_numpy(matrix[:3, 3]) / half - 1
-    i, j, k = (torch.arange(n, dtype=torch.float64) for n in target.size)
-    out = volume.new_empty(volume.shape[0], *target.size)
-    rows = max(1, _SLAB_VOXELS // (target.size[1] * target.size[2]))
-    for start in range(0, target.size[0], rows):
-        slab = (
-            i[start : start + rows, None, None, None] * linear[:, 0]
-            + j[:, None, None] * linear[:, 1]
-            + k[:, None] * linear[:, 2]
-            + offset
-        )
-        where = slab.flip(-1)[None].to(volume)  # grid_sample wants the last axis first
-        out[:, start : start + rows] = F.grid_sample(volume[None], where, align_corners=True)[0]
-    return out

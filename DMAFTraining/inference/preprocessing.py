@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from DMAFTraining.inference.errors import GeometryError, InputError
-from DMAFTraining.inference.geometry import Grid, Matrix, Volume, axis_aligned_grid, resample
+from DMAFTraining.inference.geometry import Grid, Matrix, Volume, axis_aligned_grid
+from DMAFTraining.inference.resampling import resample
 from DMAFTraining.modalities import ModalitySet, Subset
 
 Array = NDArray[np.float32]

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from DMAFTraining.inference.bundle import load_bundle
 from DMAFTraining.inference.comparison import region_dice, region_volumes
 from DMAFTraining.inference.errors import InputError
-from DMAFTraining.inference.geometry import Grid, Volume, read_volume, resample
+from DMAFTraining.inference.geometry import Grid, Volume, read_volume
 from DMAFTraining.inference.preprocessing import PreparedCase, prepare_case
+from DMAFTraining.inference.resampling import resample
 from DMAFTraining.inference.sliding_window import segment_subsets
 from DMAFTraining.modalities import Subset
 

@@ -8,13 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from DMAFTraining.inference.errors import InputError
-from DMAFTraining.inference.geometry import Grid, axis_aligned_grid, grid_of, read_volume, resample, to_image
+from DMAFTraining.inference.geometry import Grid, axis_aligned_grid, grid_of, read_volume, to_image
 
 
 def _oblique(size: tuple[int, int, int], angles: tuple[float, ...], spacing: tuple[float, ...], flip: int) -> Grid:
@@ -23,12 +22,6 @@ def _oblique(size: tuple[int, int, int], angles: tuple[float, ...], spacing: tup
     matrix[:3, :3] = direction * np.array(spacing)
     matrix[:3, 3] = -matrix[:3, :3] @ (np.array(size) - 1) / 2
     return Grid(size, matrix)
-
-
-def _ramp(grid: Grid, slope: tuple[float, float, float] = (1.0, -2.0, 0.5)) -> np.ndarray:
-    """An image that is linear in space: linear interpolation reproduces it exactly."""
-    index = np.stack(np.meshgrid(*[np.arange(n) for n in grid.size], indexing="ij"), axis=-1)
-    return ((index @ grid.ijk_to_ras[:3, :3].T + grid.ijk_to_ras[:3, 3]) @ np.array(slope)).astype(np.float32)
 
 
 def test_itk_position_is_turned_from_lps_to_ras() -> None:
@@ -49,27 +42,6 @@ def test_image_and_grid_are_inverse(angles: tuple[float, ...], spacing: tuple[fl
     image = to_image(array, grid)
     assert np.allclose(grid_of(image).ijk_to_ras, grid.ijk_to_ras, atol=1e-9)
     assert image[2, 3, 4] == array[2, 3, 4]
-
-
-@given(st.tuples(*[st.floats(-30, 30)] * 3), st.tuples(*[st.floats(0.8, 2)] * 3), st.booleans())
-@settings(max_examples=15, deadline=None)
-def test_resampling_is_exact_on_a_linear_image(
-    angles: tuple[float, ...], spacing: tuple[float, ...], flip: bool
-) -> None:
-    source = _oblique((40, 40, 40), angles, spacing, flip)
-    target = axis_aligned_grid(np.array([-9.0] * 3), np.array([9.0] * 3), (1.5, 2.0, 2.5))
-    out = resample(torch.from_numpy(_ramp(source))[None], source, target)[0].numpy()
-    assert np.abs(out - _ramp(target)).max() < 1e-2
-
-
-def test_resampling_gives_zero_outside_and_works_slab_by_slab(monkeypatch: pytest.MonkeyPatch) -> None:
-    source = axis_aligned_grid(np.array([0.0] * 3), np.array([9.0] * 3), (1, 1, 1))
-    target = axis_aligned_grid(np.array([-5.0, 0, 0]), np.array([9.0] * 3), (1, 1, 1))
-    whole = resample(torch.ones(2, *source.size), source, target)
-    assert (whole[:, :5].abs() < 1e-6).all()
-    assert (whole[:, 5:] - 1).abs().max() < 1e-6
-    monkeypatch.setattr("DMAFTraining.inference.geometry._SLAB_VOXELS", 1)
-    assert torch.equal(resample(torch.ones(2, *source.size), source, target), whole)
 
 
 def test_axis_aligned_grid_covers_the_box_with_voxel_centers() -> None:
