@@ -30,8 +30,9 @@ from DMAFTraining.data.simulation.template import load_icbm152
 from DMAFTraining.evaluation.content import Case, load_content
 from DMAFTraining.inference.errors import InputError
 from DMAFTraining.inference.geometry import Grid, to_image
-from DMAFTraining.inference.job import Job, run_job
+from DMAFTraining.inference.job import Job
 from DMAFTraining.inference.metadata import BundleError, BundleMetadata, read_metadata
+from DMAFTraining.inference.runner import run_job
 from DMAFTraining.predict import DEFAULT_BUNDLE
 
 _SEED = 23  # a ring-enhancing tumor of 65 mL with edema

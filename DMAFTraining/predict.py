@@ -21,7 +21,7 @@ from pathlib import Path
 
 from DMAFTraining.inference.errors import Cancelled, InputError
 from DMAFTraining.inference.events import EventSink, JsonLines, TerminalLines
-from DMAFTraining.inference.job import Job, read_job, run_job
+from DMAFTraining.inference.job import Job, read_job
 from DMAFTraining.inference.metadata import BundleError, read_metadata
 from DMAFTraining.modalities import ModalitySet
 
@@ -54,7 +54,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(make_job: Callable[[], Job], sink: EventSink, cancel: threading.Event) -> int:
     try:
-        run_job(make_job(), sink, cancel.is_set)
+        job = make_job()
+        from DMAFTraining.inference.runner import run_job  # torch takes seconds: the heartbeat has begun
+
+        run_job(job, sink, cancel.is_set)
     except Cancelled:
         return 3
     except (InputError, BundleError) as error:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.spatial.transform import Rotation
 
 from DMAFTraining.data.brats import LABELS, REGIONS
 from DMAFTraining.inference.bundle import save_bundle
@@ -58,6 +59,15 @@ def head_grid(size: tuple[int, int, int] = (40, 44, 36), spacing: float = 3.0) -
     """An axis-aligned grid around the origin."""
     matrix = np.diag([spacing, spacing, spacing, 1.0])
     matrix[:3, 3] = -spacing * (np.array(size) - 1) / 2
+    return Grid(size, matrix)
+
+
+def oblique_grid(size: tuple[int, int, int], angles: tuple[float, ...], spacing: tuple[float, ...], flip: int) -> Grid:
+    """A turned, perhaps mirrored grid around the origin; ``angles`` in degrees about x, y and z."""
+    direction = Rotation.from_euler("xyz", angles, degrees=True).as_matrix() @ np.diag([-1 if flip else 1, 1, 1])
+    matrix = np.eye(4)
+    matrix[:3, :3] = direction * np.array(spacing)
+    matrix[:3, 3] = -matrix[:3, :3] @ (np.array(size) - 1) / 2
     return Grid(size, matrix)
 
 

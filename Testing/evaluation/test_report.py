@@ -20,8 +20,9 @@ from DMAFTraining.evaluation.report import write_report
 from DMAFTraining.inference.comparison import region_dice, region_volumes
 from DMAFTraining.inference.errors import GeometryError, InputError
 from DMAFTraining.inference.geometry import Grid, to_image
-from DMAFTraining.inference.job import Job, run_job
+from DMAFTraining.inference.job import Job
 from DMAFTraining.inference.metadata import BundleMetadata, Label, Region
+from DMAFTraining.inference.runner import run_job
 from DMAFTraining.modalities import BRATS, MYOPS
 from tiny import head_grid, head_volume, tiny_metadata, write_tiny_bundle
 

@@ -10,18 +10,10 @@ import pytest
 import SimpleITK as sitk
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.spatial.transform import Rotation
 
 from DMAFTraining.inference.errors import InputError
 from DMAFTraining.inference.geometry import Grid, axis_aligned_grid, grid_of, read_volume, to_image
-
-
-def _oblique(size: tuple[int, int, int], angles: tuple[float, ...], spacing: tuple[float, ...], flip: int) -> Grid:
-    direction = Rotation.from_euler("xyz", angles, degrees=True).as_matrix() @ np.diag([-1 if flip else 1, 1, 1])
-    matrix = np.eye(4)
-    matrix[:3, :3] = direction * np.array(spacing)
-    matrix[:3, 3] = -matrix[:3, :3] @ (np.array(size) - 1) / 2
-    return Grid(size, matrix)
+from tiny import oblique_grid
 
 
 def test_itk_position_is_turned_from_lps_to_ras() -> None:
@@ -37,7 +29,7 @@ def test_itk_position_is_turned_from_lps_to_ras() -> None:
 @given(st.tuples(*[st.floats(-40, 40)] * 3), st.tuples(*[st.floats(0.5, 3)] * 3), st.booleans())
 @settings(max_examples=25, deadline=None)
 def test_image_and_grid_are_inverse(angles: tuple[float, ...], spacing: tuple[float, ...], flip: bool) -> None:
-    grid = _oblique((3, 4, 5), angles, spacing, flip)
+    grid = oblique_grid((3, 4, 5), angles, spacing, flip)
     array = np.arange(60, dtype=np.float32).reshape(3, 4, 5)
     image = to_image(array, grid)
     assert np.allclose(grid_of(image).ijk_to_ras, grid.ijk_to_ras, atol=1e-9)
@@ -53,7 +45,7 @@ def test_axis_aligned_grid_covers_the_box_with_voxel_centers() -> None:
 
 
 def test_same_grid_tolerates_a_tenth_of_a_voxel() -> None:
-    a = _oblique((10, 10, 10), (0, 0, 0), (1, 1, 1), 0)
+    a = oblique_grid((10, 10, 10), (0, 0, 0), (1, 1, 1), 0)
     moved = a.ijk_to_ras.copy()
     moved[0, 3] += 0.05
     assert a.same_as(Grid(a.size, moved))

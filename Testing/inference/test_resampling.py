@@ -13,14 +13,7 @@ from scipy.spatial.transform import Rotation
 
 from DMAFTraining.inference.geometry import Grid, axis_aligned_grid
 from DMAFTraining.inference.resampling import parallel_axes, resample, resample_axes, resample_points
-
-
-def _oblique(size: tuple[int, int, int], angles: tuple[float, ...], spacing: tuple[float, ...], flip: int) -> Grid:
-    direction = Rotation.from_euler("xyz", angles, degrees=True).as_matrix() @ np.diag([-1 if flip else 1, 1, 1])
-    matrix = np.eye(4)
-    matrix[:3, :3] = direction * np.array(spacing)
-    matrix[:3, 3] = -matrix[:3, :3] @ (np.array(size) - 1) / 2
-    return Grid(size, matrix)
+from tiny import oblique_grid
 
 
 def _ramp(grid: Grid, slope: tuple[float, float, float] = (1.0, -2.0, 0.5)) -> np.ndarray:
@@ -34,7 +27,7 @@ def _ramp(grid: Grid, slope: tuple[float, float, float] = (1.0, -2.0, 0.5)) -> n
 def test_resampling_is_exact_on_a_linear_image(
     angles: tuple[float, ...], spacing: tuple[float, ...], flip: bool
 ) -> None:
-    source = _oblique((40, 40, 40), angles, spacing, flip)
+    source = oblique_grid((40, 40, 40), angles, spacing, flip)
     target = axis_aligned_grid(np.array([-9.0] * 3), np.array([9.0] * 3), (1.5, 2.0, 2.5))
     out = resample(torch.from_numpy(_ramp(source))[None], source, target)[0].numpy()
     assert np.abs(out - _ramp(target)).max() < 1e-2
@@ -43,11 +36,14 @@ def test_resampling_is_exact_on_a_linear_image(
 def test_resampling_gives_zero_outside_and_works_slab_by_slab(monkeypatch: pytest.MonkeyPatch) -> None:
     source = axis_aligned_grid(np.array([0.0] * 3), np.array([9.0] * 3), (1, 1, 1))
     target = axis_aligned_grid(np.array([-5.0, 0, 0]), np.array([9.0] * 3), (1, 1, 1))
-    whole = resample(torch.ones(2, *source.size), source, target)
-    assert (whole[:, :5].abs() < 1e-6).all()
-    assert (whole[:, 5:] - 1).abs().max() < 1e-6
+    matrix = np.linalg.inv(source.ijk_to_ras) @ target.ijk_to_ras
+    ones = torch.ones(2, *source.size)
+    for way in (resample(ones, source, target), resample_points(ones, matrix, target.size)):
+        assert (way[:, :5].abs() < 1e-6).all()
+        assert (way[:, 5:] - 1).abs().max() < 1e-6
+    whole = resample_points(ones, matrix, target.size)
     monkeypatch.setattr("DMAFTraining.inference.resampling._SLAB_VOXELS", 1)
-    assert torch.equal(resample(torch.ones(2, *source.size), source, target), whole)
+    assert torch.equal(resample_points(ones, matrix, target.size), whole)
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))

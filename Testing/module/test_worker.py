@@ -89,7 +89,6 @@ def test_worker_explains_a_damaged_model(host, open_module, tiny_bundle, tmp_pat
     assert "cut.safetensors" in widget.ui.statusLabel.text
 
 
-@pytest.mark.skipif(not SHIPPED, reason="no model in Resources/Models yet")
 def test_shipped_model(host, open_module, tmp_path):
     widget = open_module(tmp_path)
     assert widget.panel.model.path in SHIPPED
