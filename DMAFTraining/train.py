@@ -1,34 +1,40 @@
-"""Train DMAF-Net on a folder of cases.
+"""Train a network that segments from any subset of sequences.
 
-    python DMAFTraining/train.py --config DMAFTraining/configs/preview_crops.yaml
-    python -m DMAFTraining.train --cases runs/cohort --output runs/first --steps 500
+    python DMAFTraining/train.py --config DMAFTraining/configs/simulated_idt2468_dmaf.yaml data.root=runs/cohort
+    python -m DMAFTraining.train --config DMAFTraining/configs/brats2020_idt2468_dmaf.yaml data.root=BraTS2020
+    torchrun --nproc-per-node 4 DMAFTraining/train.py --config ... data.root=...
 
-Run the same command again to resume. The run folder receives the resolved configuration,
-metrics.jsonl (a line per step), checkpoint.pt and, at the end, the model as model.safetensors.
+Any setting can be given as key=value or --key=value; --print_config shows all of them, resolved.
+data.root is a folder of cases or a store made by `python -m DMAFTraining.prepare`. Run the same
+command again to resume: the result is the same as without the interruption. The run folder receives
+config.yaml, environment.json, metrics.jsonl, TensorBoard events, checkpoint.pt, best.pt, curves.png
+and, at the end, the model as model.safetensors, which predict and the Slicer module load.
+Exit code 0 done, 2 bad input, 130 or 143 stopped by Ctrl-C or SIGTERM after saving.
 Research use only, not a medical device.
 """
 
 from __future__ import annotations
 
-import json
+import re
 import sys
 from argparse import RawDescriptionHelpFormatter
-from dataclasses import asdict
 from pathlib import Path
 
-from jsonargparse import ArgumentParser, DefaultHelpFormatter
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from jsonargparse import ArgumentParser, DefaultHelpFormatter, set_parsing_settings
 
-from DMAFTraining.data.brats import LABELS, REGIONS
-from DMAFTraining.data.cases import TrainingCase, read_cases
-from DMAFTraining.inference.bundle import save_bundle
-from DMAFTraining.inference.metadata import BundleMetadata, Preprocessing, Window
-from DMAFTraining.modalities import BRATS
+from DMAFTraining.balancing.base import StrategySettings
+from DMAFTraining.networks.base import NetworkConfig
+from DMAFTraining.training import distributed
+from DMAFTraining.training.cohort import open_cohort
 from DMAFTraining.training.config import TrainingConfig
-from DMAFTraining.training.loop import Trainer, resolved
+from DMAFTraining.training.curves import draw_curves
+from DMAFTraining.training.export import describe, export
+from DMAFTraining.training.interruption import Interrupted, Interruption
+from DMAFTraining.training.loop import Trainer
+from DMAFTraining.training.progress import RunProgress
+from DMAFTraining.training.run_folder import claim, record_environment
 
-SPACING = (2.0, 2.0, 2.0)
+_ASSIGNMENT = re.compile(r"[A-Za-z_][\w.]*=")
 
 
 class HelpFormatter(DefaultHelpFormatter, RawDescriptionHelpFormatter):
@@ -38,73 +44,58 @@ class HelpFormatter(DefaultHelpFormatter, RawDescriptionHelpFormatter):
 def main(arguments: list[str] | None = None) -> int:
     """Entry of the command; returns the exit code."""
     try:
-        train(read_config(arguments))
+        train(*read_config(arguments))
     except ValueError as error:
         print(f"train: {error}", file=sys.stderr)
         return 2
+    except Interrupted as stop:
+        print(f"train: {stop}", file=sys.stderr)
+        return 128 + stop.signal_number
     except KeyboardInterrupt:
-        print("train: stopped; run the same command to resume from the last checkpoint.", file=sys.stderr)
+        print("train: stopped before the first step; nothing was lost", file=sys.stderr)
         return 130
+    finally:
+        distributed.stop()
     return 0
 
 
-def read_config(arguments: list[str] | None = None) -> TrainingConfig:
-    """The run that a command line and its YAML file describe; exits with help where they are wrong.
+def read_config(arguments: list[str] | None = None) -> tuple[TrainingConfig, str]:
+    """The run that a command line and its YAML file describe, and the same as resolved YAML text.
 
     Raises:
         ValueError: a setting is outside its range.
     """
+    set_parsing_settings(subclasses_enabled=[NetworkConfig, StrategySettings])
     parser = ArgumentParser(prog="DMAFTraining.train", description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument("--config", action="config", help="YAML file with any of the settings below")
     parser.add_class_arguments(TrainingConfig)
-    settings = parser.instantiate(parser.parse_args(arguments)).as_dict()
-    settings.pop("config", None)
-    return TrainingConfig(**settings)
+    given = sys.argv[1:] if arguments is None else arguments
+    settings = parser.parse_args([f"--{word}" if _ASSIGNMENT.match(word) else word for word in given])
+    text = parser.dump(settings, skip_unset=False)
+    values = parser.instantiate(settings).as_dict()
+    values.pop("config", None)
+    return TrainingConfig(**values), text
 
 
-def train(config: TrainingConfig) -> Path:
+def train(config: TrainingConfig, resolved: str) -> Path:
     """Run to the end and export; returns the bundle's path."""
-    with _progress() as progress:
-        cases = _read(config, progress)
-        trainer = Trainer(config, cases)
-        config.output.mkdir(parents=True, exist_ok=True)
-        (config.output / "config.json").write_text(json.dumps(resolved(config), indent=1) + "\n")
-        bar = progress.add_task("training", total=config.steps, note="")
-        trainer.run(lambda step, v: progress.update(bar, completed=step, note=f"loss {v['loss']:.3f}"))
+    device = distributed.start(config.device)
+    lead = distributed.rank() == 0
+    cohort = open_cohort(config)
+    describe(config, cohort.training)
+    trainer = Trainer(config, cohort, device)
+    if lead:  # only now: a run that cannot begin leaves no folder behind
+        claim(config.output, resolved)
+        record_environment(config.output, device)
+    with Interruption() as interruption, RunProgress(trainer.steps, quiet=not lead) as progress:
+        trainer.run(progress, interruption)
     path = config.output / "model.safetensors"
-    save_bundle(path, describe(config), trainer.export_weights())
-    print(f"Model written to {path}")
+    if lead:
+        path = export(trainer)
+        curves = draw_curves(config.output, cohort.spec.modalities)
+        print(f"Model written to {path}" + (f", curves to {curves}" if curves else ""))
+    distributed.wait()
     return path
-
-
-def describe(config: TrainingConfig) -> BundleMetadata:
-    """Description of the exported model."""
-    return BundleMetadata(
-        name=config.name,
-        version="0.1.0",
-        title=config.title,
-        description="DMAF-Net trained on simulated tumors only. Research use only, not a medical device.",
-        network={"name": "dmafnet", "config": asdict(config.network)},
-        modalities=BRATS,
-        labels=LABELS,
-        regions=REGIONS,
-        preprocessing=Preprocessing(SPACING),
-        window=Window(config.window),
-        training_data=config.training_data,
-        license="Apache-2.0",
-        simulated_training=True,
-    )
-
-
-def _read(config: TrainingConfig, progress: Progress) -> list[TrainingCase]:
-    bar = progress.add_task("reading cases", total=None, note="")
-    return read_cases(config.cases, BRATS, lambda done, total: progress.update(bar, completed=done, total=total))
-
-
-def _progress() -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    console = Console(stderr=True)
-    return Progress(*columns, TimeRemainingColumn(), TextColumn("{task.fields[note]}"), console=console)
 
 
 if __name__ == "__main__":

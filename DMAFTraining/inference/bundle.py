@@ -28,7 +28,7 @@ from DMAFTraining.inference.metadata import (
     sha256_file,
     sha256_text,
 )
-from DMAFTraining.networks import TRAINING_ONLY, build_network
+from DMAFTraining.networks import NETWORKS, build_network, network_config
 from DMAFTraining.networks.base import SegmentationNetwork
 
 
@@ -54,10 +54,14 @@ def save_bundle(path: Path, metadata: BundleMetadata, weights: Mapping[str, Tens
     """
     text = metadata.to_json()
     parse_document(text)
+    name = metadata.network["name"]
+    if name not in NETWORKS:
+        raise BundleError(f"{path} was not written: there is no network {name!r}; known are {', '.join(NETWORKS)}.")
+    left_out = NETWORKS[name].training_only
     kept = {
         name: tensor.detach().to("cpu", torch.float16).contiguous()
         for name, tensor in weights.items()
-        if not name.startswith(TRAINING_ONLY)
+        if not name.startswith(left_out)
     }
     _check_finite(path, kept)
     keys = {
@@ -87,7 +91,8 @@ def load_bundle(path: Path, device: torch.device | str = "cpu") -> Bundle:
         raise BundleError(f"{path} is damaged: its weights do not match their checksum. Get the file again.")
     _check_finite(path, weights)
     try:
-        network = build_network(metadata.network["name"], metadata.network["config"], training_heads=False)
+        config = network_config(metadata.network["name"], metadata.network["config"])
+        network = build_network(config, training_heads=False)
         network.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
     except (RuntimeError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]

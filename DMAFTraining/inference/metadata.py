@@ -20,6 +20,8 @@ SCHEMA_VERSION = 1
 DOCUMENT_KEY = "dmaf_bundle"
 DOCUMENT_HASH_KEY = "dmaf_bundle_sha256"
 WEIGHTS_HASH_KEY = "weights_sha256"
+ORIENTATIONS = {"RAS": 3, "slices": 2}
+"""Working grids, and the dimensions of the networks that work on them."""
 _MAX_HEADER_BYTES = 16 * 2**20
 
 T = TypeVar("T")
@@ -50,18 +52,28 @@ class Region:
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """Working grid and intensities: spacing in mm, axis directions, and the normalisation's name."""
+    """Working grid and intensities.
 
-    spacing: tuple[float, float, float]
+    Attributes:
+        spacing: in mm, one number per dimension of the network.
+        orientation: ``"RAS"``, one grid along right, anterior and superior; or ``"slices"``, the planes
+            of the reference image, one by one, for a network of 2 dimensions.
+        normalization: ``"zscore-brain"``, each sequence by its own non-zero voxels.
+        slice_size: of slices, and only of these: the network is trained on the central square of this
+            many working voxels, so the rest of a slice is background.
+    """
+
+    spacing: tuple[float, ...]
     orientation: str = "RAS"
     normalization: str = "zscore-brain"
+    slice_size: int | None = None
 
 
 @dataclass(frozen=True)
 class Window:
-    """Sliding window: size in working voxels and overlap as a fraction of it."""
+    """Sliding window: size in working voxels per dimension of the network, and overlap as a fraction of it."""
 
-    patch: tuple[int, int, int]
+    patch: tuple[int, ...]
     overlap: float = 0.5
 
 
@@ -95,6 +107,7 @@ class BundleMetadata:
     def to_json(self) -> str:
         """The document as text; :func:`parse_document` reads it back equal."""
         document = asdict(self)
+        document["preprocessing"] = {k: v for k, v in document["preprocessing"].items() if v is not None}
         document["schema_version"] = SCHEMA_VERSION
         document["modalities"] = [asdict(m) for m in self.modalities]
         document["subset_order"] = ["+".join(names) for names in self.modalities.order]
@@ -252,16 +265,30 @@ def _region(reader: _Reader) -> Region:
 
 
 def _preprocessing(reader: _Reader) -> Preprocessing:
-    result = Preprocessing(
-        reader.numbers("spacing", 3, 0.1, 20.0), reader.get("orientation", str), reader.get("normalization", str)
-    )
-    if (result.orientation, result.normalization) != ("RAS", "zscore-brain"):
-        raise BundleError(f"{reader.path} asks for a preparation this program does not have; update the program")
-    return result
+    orientation, normalization = reader.get("orientation", str), reader.get("normalization", str)
+    if orientation not in ORIENTATIONS or normalization != "zscore-brain":
+        asked = f"({orientation!r}, {normalization!r})"
+        raise BundleError(f"{reader.path} asks for a preparation {asked} that this program lacks; update the program")
+    spacing = reader.numbers("spacing", ORIENTATIONS[orientation], 0.1, 20.0)
+    size = reader.get("slice_size", int) if orientation == "slices" else None
+    if size is not None and size < 1:
+        raise BundleError(f"field {reader.where('slice_size')} should be at least 1")
+    return Preprocessing(spacing, orientation, normalization, size)
 
 
-def _window(reader: _Reader) -> Window:
-    patch = reader.numbers("patch", 3, 1, 1024)
+def _network(reader: _Reader, preprocessing: Preprocessing) -> dict[str, Any]:
+    reader.get("name", str)
+    dims = reader.get("config", dict).get("dims", 3)
+    if dims != ORIENTATIONS[preprocessing.orientation]:
+        raise BundleError(
+            f"field {reader.where('config.dims')} is {dims!r}, which does not fit "
+            f"the field preprocessing.orientation, {preprocessing.orientation!r}"
+        )
+    return dict(reader.document)
+
+
+def _window(reader: _Reader, dims: int) -> Window:
+    patch = reader.numbers("patch", dims, 1, 1024)
     if not all(isinstance(size, int) for size in patch):
         raise BundleError(f"field {reader.where('patch')} should be whole numbers")
     overlap = reader.get("overlap", (int, float))
@@ -289,20 +316,18 @@ def _metadata(reader: _Reader) -> BundleMetadata:
     temperature = reader.get("temperature", (int, float), 1.0)
     if not temperature > 0:
         raise BundleError("field temperature should be above 0")
-    network = reader.child("network")
-    network.get("name", str)
-    network.get("config", dict)
+    preprocessing = _preprocessing(reader.child("preprocessing"))
     return BundleMetadata(
         name=reader.get("name", str),
         version=reader.get("version", str),
         title=reader.get("title", str),
         description=reader.get("description", str),
-        network=dict(network.document),
+        network=_network(reader.child("network"), preprocessing),
         modalities=ModalitySet(reader.items("modalities", _modality), order),
         labels=labels,
         regions=regions,
-        preprocessing=_preprocessing(reader.child("preprocessing")),
-        window=_window(reader.child("window")),
+        preprocessing=preprocessing,
+        window=_window(reader.child("window"), ORIENTATIONS[preprocessing.orientation]),
         training_data=reader.get("training_data", str),
         license=reader.get("license", str),
         simulated_training=reader.get("simulated_training", bool),

@@ -22,6 +22,7 @@ from DMAFTraining.inference.errors import InputError
 from DMAFTraining.inference.geometry import Grid, Volume, read_volume
 from DMAFTraining.inference.preprocessing import PreparedCase, prepare_case
 from DMAFTraining.inference.resampling import resample
+from DMAFTraining.inference.slices import segment_slices
 from DMAFTraining.inference.sliding_window import segment_subsets
 from DMAFTraining.modalities import Subset
 
@@ -86,7 +87,7 @@ class Segmenter:
             InputError: see :meth:`read`; also images that do not overlap.
         """
         volumes = self.read(inputs)
-        return prepare_case(volumes, self.metadata.modalities, self.metadata.preprocessing.spacing, reference)
+        return prepare_case(volumes, self.metadata.modalities, self.metadata.preprocessing, reference)
 
     def subsets(self, wanted: str | Sequence[Sequence[str]], available: Subset) -> list[Subset]:
         """The requested subsets, the fullest first.
@@ -127,7 +128,8 @@ class Segmenter:
         """
         rows = self.subsets(subsets, case.available)
         window = self.metadata.window
-        probabilities = segment_subsets(
+        run = segment_slices if self.metadata.preprocessing.slice_size else segment_subsets
+        probabilities = run(
             self.bundle.network,
             torch.from_numpy(case.images).to(self.device),
             [self.metadata.modalities.flags(subset) for subset in rows],

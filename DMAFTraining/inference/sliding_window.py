@@ -61,7 +61,7 @@ def segment_subsets(
     """
     size = images.shape[1:]
     padded = _pad(images, window)
-    flags = torch.tensor(subsets, dtype=torch.bool, device=images.device)
+    flags = torch.tensor(subsets, dtype=torch.bool)
     available = flags.any(dim=0, keepdim=True)
     weights = gaussian_weights(window).to(images.device)
     places = [p for p in _places(padded.shape[1:], window, overlap) if bool(padded[_tile(p)].any())]

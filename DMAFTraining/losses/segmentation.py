@@ -1,72 +1,132 @@
-"""Segmentation loss: soft Dice plus cross-entropy, with deep supervision (DMAF-Net Eq. 1)."""
+"""Segmentation loss: soft Dice plus cross-entropy, with deep supervision (DMAF-Net Eq. 1).
+
+Every loss gives one value per row ``(R,)``; callers take means and weights. Targets are float one-hot
+``(R, K, *S)``: multiplying by them is faster on a CPU than gathering by integer labels, forward and back.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch.nn.functional as F
+import torch
 from torch import Tensor
+
+from DMAFTraining.losses.eager import at_least_float32, eager_rows
+from DMAFTraining.losses.interpolation import LinearUpsampling
+from DMAFTraining.networks.blocks import adaptive_pool
 
 _EPSILON = 1e-7
 
 
-def soft_dice(probabilities: Tensor, target: Tensor) -> Tensor:
-    """One minus the mean soft Dice over classes, background included, averaged over the batch.
-
-    ``1 - 1/K sum_c 2 sum_x p_c y_c / (sum_x p_c + sum_x y_c)``. A class that is absent in the patch
-    contributes the constant 1/K: a perfect prediction of background only (K = 4) costs 0.75.
-
-    Args:
-        probabilities: ``(B, K, *S)``.
-        target: one-hot ``(B, K, *S)``.
-    """
-    overlap = (probabilities * target).flatten(2).sum(-1)
-    total = (probabilities.flatten(2).sum(-1) + target.flatten(2).sum(-1)) + _EPSILON
-    return 1 - (2 * overlap / total).mean()
+def one_hot(labels: Tensor, classes: int) -> Tensor:
+    """``labels (B, *S)`` of integers below ``classes`` to float one-hot ``(B, K, *S)``."""
+    values = torch.arange(classes, device=labels.device, dtype=labels.dtype)
+    return (labels[:, None] == values.view(-1, *(1,) * (labels.dim() - 1))).float()
 
 
-def cross_entropy(log_probabilities: Tensor, target: Tensor, weighted: bool = True) -> Tensor:
-    """Mean cross-entropy over voxels; ``weighted`` multiplies class c by one minus its share.
+def dice_loss(overlap: Tensor, predicted: Tensor, true: Tensor) -> Tensor:
+    """``1 - 1/K sum_c 2 sum_x p_c y_c / (sum_x p_c + sum_x y_c)``, background included.
 
-    The share of a class is counted per sample: ``w_c = 1 - n_c / n``, so a patch of background only
-    costs nothing.
+    A class that is absent in the patch contributes the constant 1/K: a perfect prediction of
+    background only (K = 4) costs 0.75.
 
     Args:
-        log_probabilities: ``(B, K, *S)``.
-        target: one-hot ``(B, K, *S)``.
-        weighted: the papers' class weights, or the plain mean.
+        overlap: ``sum_x p_c y_c`` per class ``(K,)``.
+        predicted: ``sum_x p_c``.
+        true: ``sum_x y_c``.
     """
-    per_class = -(log_probabilities * target).flatten(2).mean(-1)  # (B, K)
-    if weighted:
-        per_class = per_class * (1 - target.flatten(2).mean(-1))
-    return per_class.sum(1).mean()
+    return 1 - (2 * overlap / (predicted + true + _EPSILON)).mean()
+
+
+def cross_entropy_weights(counts: Tensor, voxels: int, weighted: bool = True) -> Tensor:
+    """Weight of each class ``(K,)``: one minus its share of the patch, or 1 if not ``weighted``.
+
+    A patch of background only has no weighted cross-entropy.
+    """
+    return 1 - counts / voxels if weighted else torch.ones_like(counts)
 
 
 def segmentation_loss(logits: Tensor, target: Tensor, weighted: bool = True) -> Tensor:
-    """Cross-entropy plus soft Dice of ``logits (B, K, *S)`` against one-hot ``target``, in fp32."""
-    log_probabilities = F.log_softmax(logits.float(), dim=1)
-    return cross_entropy(log_probabilities, target, weighted) + soft_dice(log_probabilities.exp(), target)
+    """Cross-entropy plus soft Dice of each row ``(R,)``.
 
-
-def deep_supervision_loss(logits: Tensor, deep: Sequence[Tensor], target: Tensor, weighted: bool = True) -> Tensor:
-    """Fused loss: the main output plus ``2^-l`` times each coarser one (Eq. 1).
-
-    The paper up-samples coarse predictions; with l = 1 for the first coarse output, as in the code
-    it builds on. Here the one-hot target is average-pooled to the coarse grid instead, which
-    keeps small regions as soft labels and costs 8^l times less; the weights are the paper's.
+    The cross-entropy is ``-1/N sum_x sum_c w_c y_c log p_c``, by log-softmax: it has a gradient
+    however wrong the prediction is.
 
     Args:
-        logits: ``(B, K, *S)``.
-        deep: logits at ``S/2, S/4, ...``.
-        target: one-hot ``(B, K, *S)``, float.
+        logits: ``(R, K, *S)``.
+        target: one-hot, or shares of the classes, ``(R, K, *S)``.
+        weighted: the papers' class weights, or the plain mean.
+
+    Raises:
+        ValueError: shapes differ.
     """
-    loss = segmentation_loss(logits, target, weighted)
+    if logits.shape != target.shape:
+        raise ValueError(f"Target {tuple(target.shape)} and logits {tuple(logits.shape)} should have one shape.")
+
+    def loss(row: int, z: Tensor) -> Tensor:
+        y = target[row].flatten(1)
+        counts, voxels = y.sum(1), y.shape[1]
+        log_p = z.flatten(1).log_softmax(0)
+        p = log_p.exp()
+        weights = cross_entropy_weights(counts, voxels, weighted)
+        cross_entropy = -torch.dot(weights, torch.linalg.vecdot(log_p, y)) / voxels
+        return cross_entropy + dice_loss(torch.linalg.vecdot(p, y), p.sum(1), counts)
+
+    return eager_rows(loss, logits)
+
+
+def upsampled_segmentation_loss(logits: Tensor, target: Tensor, weighted: bool = True) -> Tensor:
+    """The same loss of coarse logits, whose softmax is up-sampled linearly to the target's grid.
+
+    Cross-entropy and Dice overlap need the up-sampled probability of the true class only; the sum of
+    an up-sampled map follows from the coarse one.
+
+    Args:
+        logits: ``(R, K, *s)``.
+        target: one-hot ``(R, K, *S)``.
+        weighted: the papers' class weights, or the plain mean.
+
+    Raises:
+        ValueError: rows, classes or the number of axes differ.
+    """
+    if logits.shape[:2] != target.shape[:2] or logits.dim() != target.dim():
+        raise ValueError(f"Target {tuple(target.shape)} and logits {tuple(logits.shape)} should have the same rows.")
+    upsample = LinearUpsampling(logits.shape[2:], target.shape[2:], at_least_float32(logits))
+    smallest = torch.finfo(torch.float32).tiny
+
+    def loss(row: int, z: Tensor) -> Tensor:
+        y = target[row].flatten(1)
+        counts, voxels = y.sum(1), y.shape[1]
+        p = z.softmax(0)
+        p_true = (upsample(p).flatten(1) * y).sum(0)
+        weights = cross_entropy_weights(counts, voxels, weighted)
+        cross_entropy = -torch.dot(weights @ y, p_true.clamp(min=smallest).log()) / voxels
+        return cross_entropy + dice_loss(y @ p_true, p.flatten(1) @ upsample.shares.flatten(), counts)
+
+    return eager_rows(loss, logits)
+
+
+def deep_supervision_loss(
+    logits: Tensor, deep: Sequence[Tensor], target: Tensor, weighted: bool = True, upsample: bool = True
+) -> Tensor:
+    """Loss of the fused prediction: the main output plus ``2^-l`` times each coarser one ``(R,)``.
+
+    The equation counts from l = 1 at the final output, which is at full resolution; l = 1 is read as
+    the first coarse output, as in the code the paper builds on.
+
+    Args:
+        logits: ``(R, K, *S)``.
+        deep: logits at ``S/2, S/4, ...``.
+        target: one-hot ``(R, K, *S)``.
+        weighted: the papers' class weights, or the plain mean.
+        upsample: compare at full resolution, as published; otherwise the target is average-pooled to
+            the coarse grid, which keeps small regions as soft labels and costs less.
+    """
+    loss = segmentation_loss(logits, target, weighted)  # Eq. (1)
     for level, coarse in enumerate(deep, start=1):
-        pool = F.avg_pool3d if target.dim() == 5 else F.avg_pool2d
-        loss = loss + 2.0**-level * segmentation_loss(coarse, pool(target, 2**level), weighted)
+        if upsample:
+            part = upsampled_segmentation_loss(coarse, target, weighted)
+        else:
+            part = segmentation_loss(coarse, adaptive_pool(target, coarse.shape[2:]), weighted)
+        loss = loss + 2.0**-level * part
     return loss
-
-
-def one_hot(labels: Tensor, classes: int) -> Tensor:
-    """``labels (B, *S)`` of integers to float one-hot ``(B, K, *S)``."""
-    return F.one_hot(labels.long(), classes).movedim(-1, 1).float()

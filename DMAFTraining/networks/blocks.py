@@ -9,19 +9,46 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-NEGATIVE_SLOPE = 0.2
-_CONVOLUTIONS: dict[int, Any] = {2: nn.Conv2d, 3: nn.Conv3d}
+from DMAFTraining.networks.normactconv import NEGATIVE_SLOPE, border_conv, norm_act_conv, rows_at_once
+
+Border = Literal["reflect", "zeros"]
 _POOLS: dict[int, Callable[..., Tensor]] = {2: F.adaptive_avg_pool2d, 3: F.adaptive_avg_pool3d}
 _INTERPOLATIONS = {2: "bilinear", 3: "trilinear"}
 
 
-def convolution(dims: int, inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Conv2d | nn.Conv3d:
-    """Convolution with reflected borders, weights by Kaiming's normal rule."""
+class _Conv2d(nn.Conv2d):
+    def forward(self, x: Tensor) -> Tensor:
+        return _convolve(self, x) if self.groups == 1 else super().forward(x)
+
+
+class _Conv3d(nn.Conv3d):
+    def forward(self, x: Tensor) -> Tensor:
+        return _convolve(self, x) if self.groups == 1 else super().forward(x)
+
+
+_CONVOLUTIONS: dict[int, Any] = {2: _Conv2d, 3: _Conv3d}
+
+
+def _convolve(layer: nn.Conv2d | nn.Conv3d, x: Tensor) -> Tensor:
+    return border_conv(x, layer.weight, layer.bias, layer.stride[0], layer.padding_mode == "reflect")
+
+
+def convolution(
+    dims: int,
+    inputs: int,
+    outputs: int,
+    kernel: int,
+    stride: int = 1,
+    border: Border = "reflect",
+    groups: int = 1,
+    bias: bool = True,
+) -> nn.Conv2d | nn.Conv3d:
+    """Convolution with reflected (or zero) borders, weights by Kaiming's normal rule."""
     if dims not in _CONVOLUTIONS:
         raise ValueError(f"Networks here have 2 or 3 dimensions, not {dims}.")
     padding = kernel // 2
-    mode: Literal["reflect", "zeros"] = "reflect" if padding else "zeros"
-    layer = _CONVOLUTIONS[dims](inputs, outputs, kernel, stride, padding, padding_mode=mode)
+    mode = border if padding else "zeros"
+    layer = _CONVOLUTIONS[dims](inputs, outputs, kernel, stride, padding, groups=groups, bias=bias, padding_mode=mode)
     nn.init.kaiming_normal_(layer.weight)
     return layer
 
@@ -41,20 +68,90 @@ def resize(x: Tensor, size: Sequence[int]) -> Tensor:
     return F.interpolate(x, size=tuple(size), mode=_INTERPOLATIONS[x.dim() - 2], align_corners=False)
 
 
+def pair_rows(x: Tensor, pairs: Sequence[tuple[int, int]]) -> list[Tensor]:
+    """The ``(case, sequence)`` entries of ``(B, M, ...)``, each ``(1, ...)``, without a copy."""
+    entries = x.flatten(0, 1).split(1)  # one gradient buffer for all entries, unlike indexing one by one
+    return [entries[case * x.shape[1] + sequence] for case, sequence in pairs]
+
+
+def subset_rows(x: Tensor, present: Tensor, rows: Sequence[int]) -> list[list[Tensor]]:
+    """For each row of ``present (R, M)``, its entries ``(1, ...)`` of case ``rows[r]`` of ``x (B, M, ...)``.
+
+    Raises:
+        ValueError: a row without any sequence.
+    """
+    subsets = [[m for m, there in enumerate(flags) if there] for flags in present.tolist()]
+    if not all(subsets):
+        raise ValueError("A subset to decode has no sequence at all; at least one must be present.")
+    pairs = [(case, m) for case, subset in zip(rows, subsets, strict=True) for m in subset]
+    entries = iter(pair_rows(x, pairs))
+    return [[next(entries) for _ in subset] for subset in subsets]
+
+
+def select_pairs(x: Tensor, pairs: Sequence[tuple[int, int]]) -> Tensor:
+    """The ``(case, sequence)`` entries of ``(B, M, ...)`` as ``(P, ...)``; all of them, in order, without a copy."""
+    if [case * x.shape[1] + sequence for case, sequence in pairs] == list(range(x.shape[0] * x.shape[1])):
+        return x.flatten(0, 1)
+    return torch.cat(pair_rows(x, pairs))
+
+
+def case_rows(features: Sequence[Tensor], present: Tensor) -> list[int]:
+    """The case of each row of ``present (R, M)``: its own, or the only one there is."""
+    return list(range(len(present))) if len(features[0]) > 1 else [0] * len(present)
+
+
+def by_rows(work: Callable[..., Tensor], *maps: Sequence[Tensor]) -> list[Tensor]:
+    """Apply ``work`` to rows ``(1, C, *S)``: small ones together, large ones one by one, to stay in the cache.
+
+    Args:
+        work: from one row of each of ``maps``, or several concatenated, to a map with as many rows.
+        maps: row lists of equal length.
+    """
+    count = rows_at_once(maps[0][0])
+    if count == 1:
+        return [work(*row) for row in zip(*maps, strict=True)]
+    done: list[Tensor] = []
+    for first in range(0, len(maps[0]), count):
+        done += work(*(torch.cat(list(rows[first : first + count])) for rows in maps)).split(1)
+    return done
+
+
+def pointwise(layer: nn.Conv2d | nn.Conv3d, rows: Sequence[Tensor]) -> Tensor:
+    """Apply a convolution of side 1 to rows ``(1, C, *S)``; gives ``(R, O, *S)``."""
+    return torch.cat([layer(x) for x in rows])
+
+
 def adaptive_pool(x: Tensor, size: Sequence[int]) -> Tensor:
     """Average pooling of ``(B, C, *S)`` to a fixed grid."""
     return _POOLS[x.dim() - 2](x, list(size))
 
 
 class NormActConv(nn.Module):
-    """Instance norm, leaky ReLU, convolution: ``(B, inputs, *S)`` to ``(B, outputs, *S / stride)``."""
+    """Instance norm, leaky ReLU, convolution: ``(B, inputs, *S)`` to ``(B, outputs, *S / stride)``.
+
+    Several maps are taken as if they were concatenated along channels, which they need not be.
+    """
+
+    def __init__(
+        self, dims: int, inputs: int, outputs: int, kernel: int = 3, stride: int = 1, border: Border = "reflect"
+    ) -> None:
+        super().__init__()
+        self.conv = convolution(dims, inputs, outputs, kernel, stride, border)
+
+    def forward(self, *maps: Tensor) -> Tensor:
+        conv = self.conv
+        return norm_act_conv(maps, conv.weight, conv.bias, conv.stride[0], conv.padding_mode == "reflect")
+
+
+class ConvNormAct(nn.Module):
+    """Convolution, instance norm, leaky ReLU: ``(B, inputs, *S)`` to ``(B, outputs, *S / stride)``."""
 
     def __init__(self, dims: int, inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> None:
         super().__init__()
         self.conv = convolution(dims, inputs, outputs, kernel, stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv(F.leaky_relu(instance_norm(x), NEGATIVE_SLOPE))
+        return F.leaky_relu(instance_norm(self.conv(x)), NEGATIVE_SLOPE, inplace=True)
 
 
 class PatchPool(nn.Module):
@@ -90,14 +187,25 @@ class TransformerLayer(nn.Module):
         heads: attention heads; must divide C.
         mlp_ratio: hidden width of the feed-forward part over C.
         dropout: on attention weights, on both residual branches and inside the feed-forward part.
+        bias: of queries, keys and values.
+        branch_dropout: on the attention branch, where it differs from ``dropout``.
     """
 
-    def __init__(self, channels: int, heads: int, mlp_ratio: int, dropout: float) -> None:
+    def __init__(
+        self,
+        channels: int,
+        heads: int,
+        mlp_ratio: int,
+        dropout: float,
+        bias: bool = True,
+        branch_dropout: float | None = None,
+    ) -> None:
         super().__init__()
         self.heads = heads
         self.dropout = dropout
+        self.branch_dropout = dropout if branch_dropout is None else branch_dropout
         self.norm_attention = nn.LayerNorm(channels)
-        self.qkv = nn.Linear(channels, 3 * channels)
+        self.qkv = nn.Linear(channels, 3 * channels, bias=bias)
         self.projection = nn.Linear(channels, channels)
         self.norm_mlp = nn.LayerNorm(channels)
         self.mlp = nn.Sequential(
@@ -108,17 +216,18 @@ class TransformerLayer(nn.Module):
             nn.Dropout(dropout),
         )
 
-    def forward(self, tokens: Tensor, keys: Tensor) -> Tensor:
-        """Update ``tokens (B, T, C)``; only keys with ``keys (B, T)`` True are attended."""
+    def forward(self, tokens: Tensor, keys: Tensor | None = None) -> Tensor:
+        """Update ``tokens (B, T, C)``; only keys with ``keys (B, T)`` True are attended, all without it."""
         attended = self._attention(self.norm_attention(tokens), keys)
-        tokens = tokens + F.dropout(self.projection(attended), self.dropout, self.training)
+        tokens = tokens + F.dropout(self.projection(attended), self.branch_dropout, self.training)
         return tokens + self.mlp(self.norm_mlp(tokens))
 
-    def _attention(self, x: Tensor, keys: Tensor) -> Tensor:
+    def _attention(self, x: Tensor, keys: Tensor | None) -> Tensor:
         batch, count, channels = x.shape
         q, k, v = self.qkv(x).view(batch, count, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         dropout = self.dropout if self.training else 0.0
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=keys[:, None, None, :], dropout_p=dropout)
+        mask = None if keys is None else keys[:, None, None, :]
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
         return out.transpose(1, 2).reshape(batch, count, channels)
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
-import torch
 from torch import Tensor, nn
 
-from DMAFTraining.networks.blocks import NormActConv, convolution, upsample
+from DMAFTraining.networks.blocks import NormActConv, by_rows, convolution, upsample
+
+RowMaps = Sequence[Tensor]
+"""Maps ``(1, C, *S)``, one per row: the largest ones are never joined in one tensor."""
 
 
 class Decoder(nn.Module):
@@ -28,17 +31,13 @@ class Decoder(nn.Module):
         self.mix = nn.ModuleList(NormActConv(dims, c, c, kernel=1) for c in channels)
         self.head = convolution(dims, width, classes, 1)
 
-    def forward(self, features: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """Decode ``features`` (finest first).
+    def forward(self, features: Sequence[RowMaps]) -> list[RowMaps]:
+        """Decoded maps per level, finest first, of ``features`` (finest first); the coarsest are the input's."""
+        decoded = [features[-1]]
+        for step, skips in enumerate(reversed(features[:-1])):
+            decoded.append(by_rows(partial(self._step, step), skips, decoded[-1]))
+        return decoded[::-1]
 
-        Returns:
-            Logits ``(B, K, *S)`` and the decoded features per level, finest first, the last being
-            the untouched coarsest input.
-        """
-        x = features[-1]
-        decoded = [x]
-        for skip, raise_, merge, mix in zip(reversed(features[:-1]), self.raise_, self.merge, self.mix, strict=True):
-            x = raise_(upsample(x))
-            x = mix(merge(torch.cat((skip, x), dim=1)))
-            decoded.append(x)
-        return self.head(x), decoded[::-1]
+    def _step(self, step: int, skip: Tensor, x: Tensor) -> Tensor:
+        raised = self.raise_[step](upsample(x))
+        return self.mix[step](self.merge[step](skip, raised))

@@ -2,66 +2,72 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
-from DMAFTraining.networks.base import Features, NetworkOutput, SegmentationNetwork
-from DMAFTraining.networks.blocks import check_input, convolution
-from DMAFTraining.networks.decoders import Decoder
-from DMAFTraining.networks.encoder import Encoder
+from DMAFTraining.networks.base import Features, NetworkConfig
+from DMAFTraining.networks.blocks import check_input
+from DMAFTraining.networks.decoders import RowMaps
+from DMAFTraining.networks.encoder import Encoder, encode_present
 from DMAFTraining.networks.fusion import DMAF
+from DMAFTraining.networks.level_fusion import LevelFusionNetwork
+from DMAFTraining.networks.transformers import TokenBottleneck
 
 
 @dataclass(frozen=True)
-class DMAFNetConfig:
-    """Shape of the network; the defaults are the published setting at PASSION's width."""
+class DMAFNetConfig(NetworkConfig):
+    """Shape of the network; the defaults are the published setting at PASSION's width.
 
-    modalities: int = 4
-    classes: int = 4  # with background
-    dims: int = 3
-    width: int = 8  # channels at full resolution
+    Attributes:
+        levels: number of resolutions.
+        grid: tokens per sequence and level, one size per axis.
+        layers: transformer layers of each DMAF block.
+        channels_per_head: of the attention.
+        mlp_ratio: hidden width of the feed-forward parts over the channels.
+        dropout: of the transformers.
+        bottleneck_transformer: "none" as drawn in the paper, or "intra": mmFormer's transformer per
+            sequence at the coarsest level.
+    """
+
     levels: int = 5
-    grid: tuple[int, ...] = (5, 5, 5)  # tokens per sequence and level
-    layers: int = 4  # transformer layers of each DMAF block
+    grid: tuple[int, ...] = (5, 5, 5)
+    layers: int = 4
     channels_per_head: int = 16
     mlp_ratio: int = 4
     dropout: float = 0.1
+    bottleneck_transformer: Literal["none", "intra"] = "none"
 
 
-class DMAFNet(SegmentationNetwork):
-    """The network. ``encode`` and ``decode`` are apart so that many subsets share one encoding.
-
-    Args:
-        config: shape of the network.
-        training_heads: build the uni-modal decoder and the deep-supervision heads, which only
-            training uses; a bundle does not carry them.
+class DMAFNet(LevelFusionNetwork):
+    """The network.
 
     Raises:
-        ValueError: the token grid does not fit ``dims``.
+        ValueError: the token grid does not fit ``dims``, or an unknown ``bottleneck_transformer``.
     """
 
+    config: DMAFNetConfig
     config_class = DMAFNetConfig
 
     def __init__(self, config: DMAFNetConfig, training_heads: bool = True) -> None:
-        super().__init__()
+        super().__init__(config, config.levels, training_heads)
         if len(config.grid) != config.dims:
             raise ValueError(
                 f"A network of {config.dims} dimensions needs {config.dims} grid sizes, not {config.grid}."
             )
-        self.config = config
-        channels = [config.width * 2**level for level in range(config.levels)]
+        if config.bottleneck_transformer not in ("none", "intra"):
+            raise ValueError(f"bottleneck_transformer is 'none' or 'intra', not {config.bottleneck_transformer!r}.")
         shape = (config.dims, config.width, config.levels)
-        self.encoders = nn.ModuleList(Encoder(*shape) for _ in range(config.modalities))
-        self.fusions = nn.ModuleList(self._fusion(level, c) for level, c in enumerate(channels))
-        self.decoder = Decoder(*shape, config.classes)
-        self.unimodal_decoder = Decoder(*shape, config.classes) if training_heads else None
-        self.deep_heads = (
-            nn.ModuleList(convolution(config.dims, c, config.classes, 1) for c in channels[1:])
-            if training_heads
-            else None
-        )
+        self.encoders = nn.ModuleList(Encoder(*shape, self._bottleneck()) for _ in range(config.modalities))
+        self.fusions = nn.ModuleList(self._fusion(level, c) for level, c in enumerate(self.channels))
+
+    def _bottleneck(self) -> TokenBottleneck | None:
+        config = self.config
+        if config.bottleneck_transformer == "none":
+            return None
+        return TokenBottleneck(config.dims, self.bottleneck_channels, config.grid, config.dropout)
 
     def _fusion(self, level: int, channels: int) -> DMAF:
         config = self.config
@@ -72,49 +78,7 @@ class DMAFNet(SegmentationNetwork):
 
     def encode(self, images: Tensor, present: Tensor) -> Features:
         check_input(images, present, self.config.modalities, self.config.dims, 2 ** (self.config.levels - 1))
-        flags = present.cpu()
-        encoded = [self._encode_one(m, images[:, m : m + 1], flags[:, m]) for m in range(images.shape[1])]
-        shapes = next(levels for levels in encoded if levels is not None)
-        zeros = [torch.zeros_like(level) for level in shapes]
-        return [
-            torch.stack([zeros[i] if levels is None else levels[i] for levels in encoded], dim=1)
-            for i in range(len(shapes))
-        ]
+        return encode_present(list(self.encoders), images, present)
 
-    def _encode_one(self, m: int, images: Tensor, flags: Tensor) -> list[Tensor] | None:
-        """Features of one sequence for all rows, zero where absent; None if absent in every row."""
-        if not flags.any():
-            return None
-        if flags.all():
-            return self.encoders[m](images)
-        rows = flags.nonzero().flatten().to(images.device)
-        batch = len(flags)
-        return [
-            level.new_zeros(batch, *level.shape[1:]).index_copy(0, rows, level)
-            for level in self.encoders[m](images.index_select(0, rows))
-        ]
-
-    def fuse(self, features: Features, present: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """Fused features ``(B, C_l, *S_l)`` and weights ``(B, M, *S_l)`` per level."""
-        pairs = [fusion(level, present) for fusion, level in zip(self.fusions, features, strict=True)]
-        return [fused for fused, _ in pairs], [weights for _, weights in pairs]
-
-    def decode(self, features: Features, present: Tensor) -> Tensor:
-        return self.decoder(self.fuse(features, present)[0])[0]
-
-    def forward(self, images: Tensor, present: Tensor, unimodal: bool = True) -> NetworkOutput:
-        """Segment ``images (B, M, *S)`` of which ``present (B, M)`` exist.
-
-        In training mode the uni-modal decoder runs too, unless ``unimodal`` is False.
-        """
-        features = self.encode(images, present)
-        fused, _ = self.fuse(features, present)
-        logits, decoded = self.decoder(fused)
-        if not self.training or self.deep_heads is None or self.unimodal_decoder is None:
-            return NetworkOutput(logits)
-        deep = tuple(head(level) for head, level in zip(self.deep_heads, decoded[1:], strict=True))
-        if not unimodal:
-            return NetworkOutput(logits, deep, features=features, fused=fused)
-        pairs = present.nonzero()
-        alone = [level[pairs[:, 0], pairs[:, 1]] for level in features]
-        return NetworkOutput(logits, deep, self.unimodal_decoder(alone)[0], pairs, features, fused)
+    def fuse(self, features: Features, present: Tensor, rows: Sequence[int]) -> list[RowMaps]:
+        return [fusion(level, present, rows) for fusion, level in zip(self.fusions, features, strict=True)]

@@ -1,9 +1,11 @@
-"""The convolutional encoder of one sequence (science: residual streams, mmFormer layout)."""
+"""The convolutional encoder of one sequence, and how the encoders of a network run."""
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable, Sequence
 
+import torch
 from torch import Tensor, nn
 
 from DMAFTraining.networks.blocks import NormActConv, convolution
@@ -16,9 +18,10 @@ class Encoder(nn.Module):
         dims: 2 or 3.
         width: channels at full resolution.
         levels: number of resolutions.
+        bottleneck: replaces the coarsest features by its own output of the same shape.
     """
 
-    def __init__(self, dims: int, width: int, levels: int) -> None:
+    def __init__(self, dims: int, width: int, levels: int, bottleneck: nn.Module | None = None) -> None:
         super().__init__()
         channels = [width * 2**level for level in range(levels)]
         self.entries = nn.ModuleList([convolution(dims, 1, width, 3)])
@@ -27,6 +30,7 @@ class Encoder(nn.Module):
         self.residuals = nn.ModuleList(
             nn.Sequential(NormActConv(dims, c, c), NormActConv(dims, c, c)) for c in channels
         )
+        self.bottleneck = bottleneck
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Features of ``(B, 1, *S)`` per level, ``(B, width * 2**l, *S / 2**l)``, finest first."""
@@ -35,4 +39,32 @@ class Encoder(nn.Module):
             x = entry(x)
             x = x + residual(x)
             features.append(x)
+        if self.bottleneck is not None:
+            features[-1] = self.bottleneck(x)
         return features
+
+
+def encode_present(
+    encoders: Sequence[Callable[[Tensor], Sequence[Tensor]]], images: Tensor, present: Tensor
+) -> list[Tensor]:
+    """Run each sequence's encoder on the cases that have it.
+
+    Args:
+        encoders: one per sequence; turns ``(B', 1, *S)`` into tensors ``(B', ...)``.
+        images: ``(B, M, *S)``; absent content is never read.
+        present: ``(B, M)`` bool on the CPU, True at least once.
+
+    Returns:
+        Per tensor of the encoders, ``(B, M, ...)``, zero where absent.
+    """
+    flags = present.tolist()
+    encoded: dict[tuple[int, int], tuple[Tensor, ...]] = {}
+    for m, encoder in enumerate(encoders):
+        if cases := [b for b, row in enumerate(flags) if row[m]]:
+            outputs = encoder(torch.stack([images[b, m : m + 1] for b in cases]))
+            for b, levels in zip(cases, zip(*(level.split(1) for level in outputs), strict=True), strict=True):
+                encoded[b, m] = levels
+    zeros = [torch.zeros_like(level) for level in next(iter(encoded.values()))]
+    places = [(b, m) for b in range(len(flags)) for m in range(len(flags[b]))]
+    stacks = zip(*(encoded.get(place, zeros) for place in places), strict=True)
+    return [torch.cat(entries).unflatten(0, present.shape) for entries in stacks]

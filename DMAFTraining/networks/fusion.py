@@ -13,7 +13,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from DMAFTraining.networks.blocks import PatchPool, TransformerLayer, adaptive_pool, convolution, resize
+from DMAFTraining.networks.blocks import (
+    PatchPool,
+    TransformerLayer,
+    adaptive_pool,
+    convolution,
+    resize,
+    subset_rows,
+)
 
 
 class DMAF(nn.Module):
@@ -60,38 +67,70 @@ class DMAF(nn.Module):
         nn.init.zeros_(self.score.weight)  # start as the plain mean of the present sequences
         nn.init.zeros_(self.score.bias)
 
-    def forward(self, features: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-        """Fuse ``features (B or 1, M, C, *S)`` for each row of ``present (B, M)``.
+    def forward(self, features: Tensor, present: Tensor, rows: Sequence[int]) -> list[Tensor]:
+        """Fuse the features of some cases, each through its own subset of sequences.
+
+        Args:
+            features: ``(B, M, C, *S)``.
+            present: ``(R, M)`` bool on the CPU.
+            rows: the case that each row of ``present`` looks at.
 
         Returns:
-            The fused features ``(B, C, *S)`` and the weights ``a_m (B, M, *S)``.
+            Per row, fused features ``(1, C, *S)``; a lone sequence is passed on as it is, without attention.
         """
-        weights = self.weights(features, present)
-        terms = [w.unsqueeze(1) * e for w, e in zip(weights.unbind(1), features.unbind(1), strict=True)]
-        return sum(terms[1:], terms[0]), weights  # Eq. (3)
+        entries = subset_rows(features, present, rows)
+        several = [r for r, row in enumerate(entries) if len(row) > 1]
+        fused = [row[0] for row in entries]
+        if several:
+            weights = self.weights([entries[r] for r in several], present[several], [rows[r] for r in several])
+            for r, shares, flags in zip(several, weights.split(1), present[several].tolist(), strict=True):
+                chosen = [a for a, there in zip(shares.split(1, dim=1), flags, strict=True) if there]
+                terms = [a * e for a, e in zip(chosen, entries[r], strict=True)]
+                fused[r] = sum(terms[1:], terms[0])  # Eq. (3)
+        return fused
 
-    def weights(self, features: Tensor, present: Tensor) -> Tensor:
-        """Voxel-wise weight of each sequence ``(B, M, *S)``: zero if absent, 1 in sum."""
-        size = features.shape[3:]
-        scores = self._scores(features, present)  # (B, M, *grid)
-        scores = resize(scores, size) if tuple(size) != self.grid else scores
-        scores = scores.float().masked_fill(_spread(~present, scores), float("-inf"))
-        return F.softmax(scores, dim=1).to(features.dtype)
+    def weights(self, entries: Sequence[Sequence[Tensor]], present: Tensor, rows: Sequence[int]) -> Tensor:
+        """Voxel-wise weight of each sequence ``(R, M, *S)``: zero if absent, 1 in sum.
 
-    def _scores(self, features: Tensor, present: Tensor) -> Tensor:
-        batch, modalities = present.shape
-        tokens = self._tokens(features).expand(batch, -1, -1, -1).flatten(1, 2)  # (B, M * cells, C)
-        keys = present.repeat_interleave(tokens.shape[1] // modalities, dim=1)
+        Args:
+            entries: features ``(1, C, *S)`` of the present sequences of each row.
+            present: ``(R, M)`` bool on the CPU.
+            rows: the case of each row, by which equal entries are recognized.
+        """
+        like = entries[0][0]
+        keys = present.to(like.device, non_blocking=True)
+        scores = self._scores(self._row_tokens(entries, present, rows), keys)
+        scores = resize(scores, like.shape[2:]) if tuple(like.shape[2:]) != self.grid else scores
+        scores = scores.float().masked_fill(_spread(~keys, scores), float("-inf"))
+        return F.softmax(scores, dim=1).to(like.dtype)
+
+    def _scores(self, tokens: Tensor, present: Tensor) -> Tensor:
+        """Scores ``(R, M, *grid)`` of ``tokens (R, M * cells, C)``."""
+        keys = present.repeat_interleave(tokens.shape[1] // present.shape[1], dim=1)
         for layer in self.layers:  # Eq. (2), absent sequences masked as keys and values
             tokens = layer(tokens, keys)
-        return self.score(self.norm(tokens)).view(batch, modalities, *self.grid)
+        return self.score(self.norm(tokens)).view(*present.shape, *self.grid)
 
-    def _tokens(self, features: Tensor) -> Tensor:
-        """Tokens ``(B, M, cells, C)`` of the features, with place and sequence added."""
-        batch, modalities = features.shape[:2]
-        pooled = adaptive_pool(self.gather(features.flatten(0, 1)), self.grid)
-        tokens = self.project(pooled).flatten(2).transpose(1, 2)
-        return tokens.unflatten(0, (batch, modalities)) + self.position + self.identity
+    def _row_tokens(self, entries: Sequence[Sequence[Tensor]], present: Tensor, rows: Sequence[int]) -> Tensor:
+        """Tokens ``(R, M * cells, C)``, zero where absent; those of one case and sequence are made once."""
+        made: dict[tuple[int, int], Tensor] = {}
+        for case, flags, row in zip(rows, present.tolist(), entries, strict=True):
+            subset = (m for m, there in enumerate(flags) if there)
+            for m, entry in zip(subset, row, strict=True):
+                if (case, m) not in made:
+                    made[case, m] = self._tokens(entry, m)
+        absent = torch.zeros_like(next(iter(made.values())))
+        places = range(present.shape[1])
+        shown = [
+            [made[case, m] if flags[m] else absent for m in places]
+            for case, flags in zip(rows, present.tolist(), strict=True)
+        ]
+        return torch.cat([torch.cat(row, dim=1) for row in shown])
+
+    def _tokens(self, features: Tensor, sequence: int) -> Tensor:
+        """Tokens ``(1, cells, C)`` of one sequence's features, with place and sequence added."""
+        pooled = adaptive_pool(self.gather(features), self.grid)
+        return self.project(pooled).flatten(2).transpose(1, 2) + self.position[0] + self.identity[:, sequence]
 
 
 def _spread(flags: Tensor, like: Tensor) -> Tensor:

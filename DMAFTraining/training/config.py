@@ -6,60 +6,130 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from DMAFTraining.balancing.base import StrategySettings
+from DMAFTraining.balancing.dmaf import DMAFBalancing
+from DMAFTraining.data.config import DataConfig
+from DMAFTraining.networks.base import NetworkConfig
 from DMAFTraining.networks.dmafnet import DMAFNetConfig
 
 
 @dataclass(frozen=True)
-class TrainingConfig:
-    """One training run on a folder of complete cases with sequences hidden at random.
+class OptimizerConfig:
+    """AdamW (amsgrad) and its schedule.
 
     Attributes:
-        cases: folder of cases, as ``prepare simulate`` writes it.
-        output: run folder: metrics.jsonl, checkpoint.pt, model.safetensors.
-        network: shape of DMAF-Net.
-        patch: size of a training crop in voxels of the cases' grid.
-        window: sliding-window size the exported bundle asks for.
-        batch: crops per step.
-        steps: optimizer steps.
-        learning_rate: start of the polynomial decay (power 0.9) of AdamW.
+        learning_rate: start of the schedule.
         weight_decay: of AdamW.
-        missing_rates: probability that each sequence is hidden, in channel order; draws that hide
-            everything are repeated. Unequal rates are the imbalanced setting.
-        unimodal_weight: weight of the uni-modal decoder's loss; 0 skips that decoder.
-        weighted_cross_entropy: the papers' class weights, or plain cross-entropy.
-        average_decay: decay of the averaged weights that are exported.
-        precision: bf16 runs the network in bfloat16, losses stay in fp32.
-        initial: checkpoint whose averaged weights the run starts from.
-        checkpoint_every: steps between checkpoints; the same command resumes from the last.
-        seed: of crops, hidden sequences and initial weights.
-        name: name of the exported bundle.
-        title: what people read in a list of models.
-        training_data: what the cases are, for the bundle's description.
+        schedule: polynomial decay that changes once per epoch (published) or with every step, or a constant rate.
+        power: of the polynomial decay.
+        warmup_steps: steps of linear warm-up before the schedule counts.
+        clip: largest gradient norm; null leaves gradients as they are (published).
     """
 
-    cases: Path
-    output: Path
-    network: DMAFNetConfig = field(default_factory=DMAFNetConfig)
-    patch: tuple[int, int, int] = (64, 64, 64)
-    window: tuple[int, int, int] = (80, 96, 80)
-    batch: int = 2
-    steps: int = 2000
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-4
     weight_decay: float = 1e-4
-    missing_rates: tuple[float, ...] = (0.5, 0.5, 0.5, 0.5)
-    unimodal_weight: float = 1.0
-    weighted_cross_entropy: bool = True
-    average_decay: float = 0.995
-    precision: Literal["bf16", "fp32"] = "bf16"
-    initial: Path | None = None
-    checkpoint_every: int = 100
-    seed: int = 1037
-    name: str = "dmaf-run"
-    title: str = "Brain tumor, own training run"
-    training_data: str = "Simulated brain tumors."
+    schedule: Literal["poly-epoch", "poly-step", "constant"] = "poly-epoch"
+    power: float = 0.9
+    warmup_steps: int = 0
+    clip: float | None = None
 
     def __post_init__(self) -> None:
-        if not all(0 <= rate < 1 for rate in self.missing_rates):
-            raise ValueError(f"missing_rates should lie in [0, 1), not {self.missing_rates}.")
-        if self.steps < 1 or self.batch < 1:
-            raise ValueError("steps and batch should be at least 1.")
+        if self.learning_rate <= 0 or (self.clip is not None and self.clip <= 0):
+            raise ValueError("optimizer.learning_rate and optimizer.clip should be positive.")
+
+
+@dataclass(frozen=True)
+class ValidationConfig:
+    """Dice on whole validation cases with the sliding window that the exported model uses.
+
+    Attributes:
+        every: epochs between validations; 0 never validates.
+        cases: how many validation cases, the first by name; null takes all.
+        subsets: "all" averages over every subset of sequences, "full" takes all sequences only.
+        patience: validations without a better mean Dice after which the run ends; null never does.
+    """
+
+    every: int = 0
+    cases: int | None = None
+    subsets: Literal["all", "full"] = "all"
+    patience: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.every < 0 or (self.cases is not None and self.cases < 1) or (self.patience or 1) < 1:
+            raise ValueError("validation.every should be 0 or more, validation.cases and patience 1 or more.")
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """The bundle that every run ends with.
+
+    Attributes:
+        name: file-safe name of the model.
+        title: what people read in a list of models.
+        version: of the model.
+        training_data: what the cases are, for the model's description.
+        weights: the best validated weights (the last where nothing was validated), or the last.
+        window: sliding window in voxels; null takes the training patch.
+        overlap: share of the window that neighbors have in common.
+    """
+
+    name: str = "dmaf-run"
+    title: str = "Own training run"
+    version: str = "0.1.0"
+    training_data: str = "Not described."
+    weights: Literal["best", "last"] = "best"
+    window: tuple[int, ...] | None = None
+    overlap: float = 0.5
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """One training run.
+
+    Attributes:
+        output: run folder: config.yaml, metrics.jsonl, checkpoints, curves.png, model.safetensors.
+        data: cases, missing sequences, patches.
+        network: backbone and its shape.
+        strategy: balancing method and its settings.
+        optimizer: AdamW and its schedule.
+        validation: off by default.
+        export: how the model describes itself.
+        epochs: passes over the training cases.
+        iterations: optimizer steps per epoch; null takes as many as give each case one visit.
+        batch: patches per step over all ranks.
+        accumulate: backward passes per optimizer step; the batch is that of one pass.
+        precision: of the network; losses are always computed in fp32.
+        device: "auto" takes CUDA where there is one.
+        average_decay: decay of the exponential average of the weights that is then validated and
+            exported; 0 (published) uses the weights themselves.
+        initial: weights to start from: a checkpoint.pt or best.pt of another run.
+        checkpoint_every: optimizer steps between checkpoints; null saves after each epoch.
+        log_every: optimizer steps between lines of metrics.jsonl.
+        seed: of patches, hidden sequences, dropout and initial weights.
+    """
+
+    output: Path
+    data: DataConfig
+    network: NetworkConfig = field(default_factory=DMAFNetConfig)
+    strategy: StrategySettings = field(default_factory=DMAFBalancing)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
+    export: ExportConfig = field(default_factory=ExportConfig)
+    epochs: int = 300
+    iterations: int | None = None
+    batch: int = 1
+    accumulate: int = 1
+    precision: Literal["fp32", "bf16", "fp16"] = "bf16"
+    device: str = "auto"
+    average_decay: float = 0.0
+    initial: Path | None = None
+    checkpoint_every: int | None = None
+    log_every: int = 10
+    seed: int = 1037
+
+    def __post_init__(self) -> None:
+        counts = (self.epochs, self.iterations or 1, self.batch, self.accumulate, self.log_every)
+        if min(*counts, self.checkpoint_every or 1) < 1:
+            raise ValueError("epochs, iterations, batch, accumulate, log_every and checkpoint_every start at 1.")
+        if not 0 <= self.average_decay < 1:
+            raise ValueError(f"average_decay should lie in [0, 1), not {self.average_decay}.")

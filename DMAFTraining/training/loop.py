@@ -1,142 +1,206 @@
-"""The training loop: segmentation loss on cases with sequences hidden at random."""
+"""The training loop: any backbone with any balancing strategy, exactly resumable."""
 
 from __future__ import annotations
 
-import json
-import os
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from DMAFTraining.data.cases import TrainingCase
-from DMAFTraining.data.sampling import Batch, draw_batch
-from DMAFTraining.losses.segmentation import deep_supervision_loss, one_hot, segmentation_loss
-from DMAFTraining.networks.dmafnet import DMAFNet
+from DMAFTraining.balancing import build_strategy
+from DMAFTraining.balancing.base import Sample, Task
+from DMAFTraining.data.batch import Batch
+from DMAFTraining.networks import build_network
+from DMAFTraining.networks.base import SegmentationNetwork
+from DMAFTraining.training import distributed
+from DMAFTraining.training.checkpoint import (
+    BEST,
+    CHECKPOINT,
+    load_checkpoint,
+    random_state,
+    restore_random_state,
+    save_checkpoint,
+)
+from DMAFTraining.training.cohort import TrainingCohort
 from DMAFTraining.training.config import TrainingConfig
+from DMAFTraining.training.interruption import Interruption
+from DMAFTraining.training.logs import RunLog
+from DMAFTraining.training.memory import peak_memory_mb
+from DMAFTraining.training.optimizer import learning_rate
+from DMAFTraining.training.stepper import Stepper
+from DMAFTraining.training.validation import Score, validate
 
-Report = Callable[[int, dict[str, float]], None]
+Report = Callable[[int, dict[str, Any]], None]
 
 
 class Trainer:
-    """Network, averaged weights, optimizer and random state of one run.
+    """A run: weights, optimizer, strategy, its place in the data and its folder.
 
     Args:
         config: the run.
-        cases: training cases in memory.
-        device: where the network runs.
+        cohort: its cases.
+        device: of this rank.
+
+    Raises:
+        ValueError: network and data do not fit, or weights to start from cannot be used.
     """
 
-    def __init__(self, config: TrainingConfig, cases: Sequence[TrainingCase], device: str = "cpu") -> None:
+    def __init__(self, config: TrainingConfig, cohort: TrainingCohort, device: torch.device) -> None:
         torch.manual_seed(config.seed)
         self.config = config
-        self.cases = cases
-        self.device = torch.device(device)
-        self.network = DMAFNet(config.network, training_heads=True).to(self.device).train()
-        self.averaged = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(config.average_decay))
-        self.optimizer = torch.optim.AdamW(
-            self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, amsgrad=True
-        )
-        self.rng = np.random.default_rng(config.seed)
+        self.cohort = cohort
+        self.device = device
+        self.iterations = config.iterations or -(-len(cohort) // (config.batch * config.accumulate))
         self.step = 0
+        self.best = float("-inf")
+        self.stale = 0  # validations since the best
+        network = _build(config, cohort).to(device).train()
+        task = Task(cohort.spec.classes, cohort.rule.weights(), config.epochs)
+        strategy = build_strategy(config.strategy, task, network).to(device)
         if config.initial:
-            self._start_from(config.initial)
+            network.load_state_dict(load_checkpoint(config.initial, device)["result"])
+        self.stepper = Stepper(config, network, strategy, device)
+        torch.manual_seed(config.seed + distributed.rank())  # ranks draw their own dropout
 
-    def run(self, report: Report | None = None) -> None:
-        """Train to the configured step, resuming from the run folder's checkpoint if there is one.
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of the whole run."""
+        return self.config.epochs * self.iterations
 
-        ``report(step, values)`` is called after each step. Progress is kept every
-        ``checkpoint_every`` steps and at the end.
+    def run(self, report: Report | None = None, interruption: Interruption | None = None) -> None:
+        """Train to the end, resuming from the run folder's checkpoint if there is one.
+
+        Args:
+            report: told the step after each, with the logged values where there are some.
+            interruption: asked after each step whether to stop.
+
+        Raises:
+            Interrupted: the run was asked to stop; its checkpoint holds the last step.
         """
         self.config.output.mkdir(parents=True, exist_ok=True)
-        checkpoint = self.config.output / "checkpoint.pt"
-        if checkpoint.exists():
-            self.load(checkpoint)
-        with (self.config.output / "metrics.jsonl").open("a") as log:
-            while self.step < self.config.steps:
-                values = self._train_step()
-                self.step += 1
-                log.write(json.dumps({"step": self.step, **values}) + "\n")
-                log.flush()
+        self.resume()
+        lead = distributed.rank() == 0
+        log = RunLog(self.config.output, self.step, self.cohort.spec.modalities.names) if lead else None
+        passes = self.config.accumulate
+        batches = self.cohort.batches(self.config, self.step * passes, self.steps * passes)
+        try:
+            while self.step < self.steps and not self._out_of_patience():
+                values = self._advance(batches)
+                if log:
+                    for event, row in values.items():
+                        log.write(event, self.step, row)
                 if report:
                     report(self.step, values)
-                if self.step % self.config.checkpoint_every == 0 or self.step == self.config.steps:
-                    self.save(checkpoint)
+                if self._is_checkpoint():
+                    self.save()
+                if interruption and interruption.wanted(self.step, self.config.log_every, self.device):
+                    self.save()
+                    interruption.stop(self.step)
+            self.save()
+        finally:
+            if log:
+                log.close()
 
-    def export_weights(self) -> dict[str, Tensor]:
-        """Averaged weights by name."""
-        return dict(self.averaged.module.state_dict())
-
-    def save(self, path: Path) -> None:
-        """Write a checkpoint atomically; it loads with ``weights_only=True``."""
+    def save(self) -> None:
+        """Write the checkpoint (rank 0)."""
         state = {
             "step": self.step,
-            "network": self.network.state_dict(),
-            "averaged": self.averaged.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "torch_rng": torch.get_rng_state(),
-            "numpy_rng": json.dumps(self.rng.bit_generator.state),
+            "best": self.best,
+            "stale": self.stale,
+            "random": distributed.gather(random_state(self.device), self.device),
+            "result": self.stepper.result.state_dict(),
+            **self.stepper.state_dict(),
         }
-        partial = path.with_name(path.name + ".part")
-        with partial.open("wb") as stream:
-            torch.save(state, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(partial, path)
+        if distributed.rank() == 0:
+            save_checkpoint(self.config.output / CHECKPOINT, state)
 
-    def load(self, path: Path) -> None:
-        """Continue from a checkpoint of the same configuration."""
-        state = torch.load(path, map_location=self.device, weights_only=True)
-        self.network.load_state_dict(state["network"])
-        self.averaged.load_state_dict(state["averaged"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        torch.set_rng_state(state["torch_rng"].cpu())
-        self.rng.bit_generator.state = json.loads(state["numpy_rng"])
-        self.step = state["step"]
+    def resume(self) -> None:
+        """Continue from the run folder's checkpoint, if it has one."""
+        path = self.config.output / CHECKPOINT
+        if not path.exists():
+            return
+        state = load_checkpoint(path, self.device)
+        ranks = len(state["random"])
+        if ranks != distributed.world():
+            raise ValueError(
+                f"{path} was written by {ranks} processes; resume with as many, not {distributed.world()}."
+            )
+        self.step, self.best, self.stale = state["step"], state["best"], state["stale"]
+        self.stepper.load_state_dict(state)
+        restore_random_state(state["random"][distributed.rank()], self.device)
 
-    def _start_from(self, path: Path) -> None:
-        averaged = torch.load(path, map_location=self.device, weights_only=True)["averaged"]
-        weights = {name.removeprefix("module."): tensor for name, tensor in averaged.items() if name != "n_averaged"}
-        self.network.load_state_dict(weights)
-        self.averaged.module.load_state_dict(weights)
+    def result_weights(self) -> dict[str, torch.Tensor]:
+        """Weights to export: the best validated or the last, as configured."""
+        best = self.config.output / BEST
+        if self.config.export.weights == "best" and best.exists():
+            return load_checkpoint(best)["result"]
+        return dict(self.stepper.result.state_dict())
 
-    def _train_step(self) -> dict[str, float]:
-        """One optimizer step; returns what the log shows."""
-        start = time.perf_counter()
-        config = self.config
-        rate = config.learning_rate * (1 - self.step / config.steps) ** 0.9
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        batch = draw_batch(self.cases, config.batch, config.patch, config.missing_rates, self.rng)
-        terms = self._losses(batch)
-        loss = terms["fuse"] + config.unimodal_weight * terms["sep"]
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), 12.0)
-        if bool(torch.isfinite(norm)):
-            self.optimizer.step()
-            self.averaged.update_parameters(self.network)
-        values = {name: float(term.detach()) for name, term in terms.items()}
-        return {"loss": float(loss.detach()), **values, "lr": rate, "seconds": time.perf_counter() - start}
+    def _advance(self, batches: Iterator[Batch]) -> dict[str, dict[str, Any]]:
+        """One optimizer step and what follows it; returns log rows by event."""
+        config, stepper = self.config, self.stepper
+        rate = learning_rate(config.optimizer, self.step, self.iterations, config.epochs)
+        stepper.step([_sample(next(batches), self.device) for _ in range(config.accumulate)], rate)
+        self.step += 1
+        epoch, within = divmod(self.step, self.iterations)
+        if within == 0:
+            stepper.strategy.end_epoch(epoch - 1)
+        rows: dict[str, dict[str, Any]] = {}
+        if self.step % config.log_every == 0 or self.step == self.steps:
+            rows["train"] = self._row(rate)
+        every = config.validation.every
+        if every and within == 0 and (epoch % every == 0 or epoch == config.epochs):
+            rows["validation"] = self._validate()
+        return rows
 
-    def _losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Loss of the fused output and mean loss of the single sequences."""
-        weighted = self.config.weighted_cross_entropy
-        images, present = batch.images.to(self.device), batch.present.to(self.device)
-        target = one_hot(batch.labels.to(self.device), self.config.network.classes)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
-            output = self.network(images, present, unimodal=self.config.unimodal_weight > 0)
-        terms = {"fuse": deep_supervision_loss(output.logits, output.deep, target, weighted)}
-        if output.unimodal is None or output.pairs is None:
-            return terms | {"sep": terms["fuse"].new_zeros(())}
-        return terms | {"sep": segmentation_loss(output.unimodal, target[output.pairs[:, 0]], weighted)}
+    def _row(self, rate: float) -> dict[str, Any]:
+        curves = {name: value.tolist() for name, value in self.stepper.strategy.curves().items()}
+        return {
+            "epoch": self.step / self.iterations,
+            "learning_rate": rate,
+            **self.stepper.meter.take(),
+            "skipped_steps": int(self.stepper.skipped),
+            "memory_mb": peak_memory_mb(self.device),
+            "curves": curves,
+        }
+
+    def _validate(self) -> dict[str, Any]:
+        score = self._score()
+        self.stale += 1
+        if score.overall > self.best:
+            self.best, self.stale = score.overall, 0
+            if distributed.rank() == 0:
+                weights = self.stepper.result.state_dict()
+                save_checkpoint(self.config.output / BEST, {"step": self.step, "dice": self.best, "result": weights})
+        return {"mean": score.mean, "overall": score.overall, "subsets": score.by_subset}
+
+    def _score(self) -> Score:
+        cohort, settings = self.cohort, self.config.validation
+        modalities = cohort.spec.modalities
+        subsets = modalities.subsets() if settings.subsets == "all" else [modalities.full()]
+        window = self.config.export.window or self.config.data.patch
+        cases = range(len(cohort.validation))[: settings.cases]
+        with self.stepper.autocast():
+            return validate(self.stepper.result, cohort.validation, cases, subsets, window, self.config.export.overlap)
+
+    def _is_checkpoint(self) -> bool:
+        return self.step % (self.config.checkpoint_every or self.iterations) == 0
+
+    def _out_of_patience(self) -> bool:
+        patience = self.config.validation.patience
+        return patience is not None and self.stale >= patience
 
 
-def resolved(config: TrainingConfig) -> dict[str, object]:
-    """The configuration as plain values, for the run folder and the bundle."""
-    return json.loads(json.dumps(asdict(config), default=str))
+def _build(config: TrainingConfig, cohort: TrainingCohort) -> SegmentationNetwork:
+    """The backbone, once it is clear that it fits the data."""
+    spec = cohort.spec
+    wanted = {"modalities": len(spec.modalities), "classes": spec.classes, "dims": spec.dims}
+    for name, value in wanted.items():
+        if getattr(config.network, name) != value:
+            raise ValueError(f"network.{name} is {getattr(config.network, name)}, but the data has {value}.")
+    return build_network(config.network)
+
+
+def _sample(batch: Batch, device: torch.device) -> Sample:
+    images = batch.images.to(device, non_blocking=True)
+    return Sample(images, batch.labels.to(device, non_blocking=True), batch.available, batch.present)

@@ -12,12 +12,14 @@ from scipy.ndimage import binary_dilation
 
 from DMAFTraining.inference.errors import GeometryError, InputError
 from DMAFTraining.inference.geometry import Grid, Volume
+from DMAFTraining.inference.metadata import Preprocessing
 from DMAFTraining.inference.preprocessing import prepare_case, zscore_brain
 from DMAFTraining.inference.segmenter import Segmenter, labels_on_native_grid
 from DMAFTraining.modalities import BRATS
 from tiny import head_grid, head_volume, write_tiny_bundle
 
 SPACING = (4.0, 4.0, 4.0)
+PREPARATION = Preprocessing(SPACING)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +51,7 @@ def test_zscore_is_over_brain_voxels_only() -> None:
 
 
 def test_working_grid_is_ras_at_the_models_spacing_and_covers_the_brain() -> None:
-    case = prepare_case({"t1": head_volume(head_grid())}, BRATS, SPACING)
+    case = prepare_case({"t1": head_volume(head_grid())}, BRATS, PREPARATION)
     assert case.grid.spacing == SPACING
     assert np.allclose(case.grid.ijk_to_ras[:3, :3], np.diag(SPACING))
     corners = case.grid.corners()
@@ -84,7 +86,7 @@ def test_labels_return_to_an_oblique_native_grid() -> None:
     matrix[:3, :3] = turn @ np.diag([2.5, -3.0, 2.0])
     matrix[:3, 3] = -matrix[:3, :3] @ np.array([14.5, 15.5, 13.5])
     native = Grid((30, 32, 28), matrix)
-    case = prepare_case({"t1": head_volume(native)}, BRATS, SPACING)
+    case = prepare_case({"t1": head_volume(native)}, BRATS, PREPARATION)
 
     def soft(where: Grid) -> np.ndarray:
         index = np.stack(np.meshgrid(*[np.arange(n) for n in where.size], indexing="ij"), axis=-1)
@@ -101,7 +103,7 @@ def test_labels_return_to_an_oblique_native_grid() -> None:
 
 def test_sequences_on_different_grids_meet_in_space() -> None:
     fine, coarse = head_volume(head_grid((60, 60, 60), 2.0)), head_volume(head_grid((30, 26, 28), 4.5))
-    case = prepare_case({"t1": fine, "flair": coarse}, BRATS, SPACING)
+    case = prepare_case({"t1": fine, "flair": coarse}, BRATS, PREPARATION)
     both = (case.images[0] != 0) & (case.images[2] != 0)
     correlation = np.corrcoef(case.images[0][both], case.images[2][both])[0, 1]
     assert correlation > 0.97
@@ -161,4 +163,4 @@ def test_refusals(segmenter: Segmenter, tmp_path: Path) -> None:
 def test_whole_head_is_noticed() -> None:
     volume = head_volume(head_grid())
     filled = replace(volume, array=volume.array + 0.1)
-    assert [code for code, _ in prepare_case({"t1": filled}, BRATS, SPACING).warnings] == ["skull"]
+    assert [code for code, _ in prepare_case({"t1": filled}, BRATS, PREPARATION).warnings] == ["skull"]

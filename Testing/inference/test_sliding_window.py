@@ -37,7 +37,7 @@ def test_probabilities_equal_monais_sliding_window() -> None:
     present = torch.tensor([[True, False, True, True]])
 
     def predict(tile: torch.Tensor) -> torch.Tensor:
-        return torch.cat([network(one[None], present).logits.softmax(1) for one in tile])
+        return torch.cat([network(one[None], present).softmax(1) for one in tile])
 
     with torch.no_grad():
         theirs = sliding_window_inference(images[None], WINDOW, 1, predict, overlap=0.5, mode="gaussian")[0]

@@ -1,0 +1,1 @@
+"""Measurements of speed and memory, each beside the floor this machine sets."""
