@@ -53,3 +53,20 @@ def tiny_arguments(cohort: Path, output: Path, *more: str) -> list[str]:
         "device=cpu",
         *more,
     ]
+
+
+def write_tiny_hearts(folder: Path) -> Path:
+    """Write three patients in the layout of MyoPS 2020, two slices each, 1 x 1 x 12 mm."""
+    for number in range(3):
+        x, y = np.mgrid[:40, :40] - (18 + 2 * number)
+        radius = np.repeat(np.sqrt(x**2 + y**2)[..., None], 2, axis=2)
+        classes = np.select([radius < 5, radius < 8, radius < 11], [1, 2, 3], 0)  # pool, myocardium, right ventricle
+        noise = np.random.default_rng(number).normal(0, 0.1, (3, *radius.shape))
+        looks = np.array([[2, 5, 3, 4], [3, 4, 2, 5], [4, 3, 5, 2]])[:, classes] + noise
+        labels = np.array([0, 500, 200, 600], np.int16)[classes]
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, array in (("C0", looks[0]), ("DE", looks[1]), ("T2", looks[2]), ("gd", labels)):
+            image = sitk.GetImageFromArray(np.ascontiguousarray(array.transpose(2, 1, 0)))
+            image.SetSpacing((1.0, 1.0, 12.0))
+            sitk.WriteImage(image, str(folder / f"myops_training_{101 + number}_{name}.nii.gz"))
+    return folder

@@ -21,7 +21,7 @@ class StudentSettings(StrategySettings):
             are decoded again there, one at a time. null keeps all: more memory, less time.
     """
 
-    resident_students: int | None = 2
+    resident_students: int | None = None
 
     def __post_init__(self) -> None:
         if self.resident_students is not None and self.resident_students < 1:

@@ -59,7 +59,9 @@ def _weights(where: Matrix, count: int) -> Tensor:
 
 def resample_points(volume: Tensor, matrix: Matrix, size: tuple[int, int, int]) -> Tensor:
     """Interpolate at every target voxel, slab by slab: a large target's coordinates never exist all at once."""
-    half = torch.tensor([max(n - 1, 1) / 2 for n in volume.shape[1:]], dtype=torch.float64)
+    # An axis of one voxel has no length to scale by; a second, empty voxel gives it one.
+    volume = F.pad(volume, [pad for n in reversed(volume.shape[1:]) for pad in (0, int(n == 1))])
+    half = torch.tensor([(n - 1) / 2 for n in volume.shape[1:]], dtype=torch.float64)
     linear = torch.from_numpy(matrix[:3, :3]) / half[:, None]
     offset = torch.from_numpy(matrix[:3, 3]) / half - 1
     i, j, k = (torch.arange(n, dtype=torch.float64) for n in size)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+import torch
 from torch import Tensor, nn
 
 from DMAFTraining.networks.blocks import NormActConv, by_rows, convolution, upsample
@@ -39,5 +40,21 @@ class Decoder(nn.Module):
         return decoded[::-1]
 
     def _step(self, step: int, skip: Tensor, x: Tensor) -> Tensor:
-        raised = self.raise_[step](upsample(x))
+        raised = _raised(self.raise_[step], x)
         return self.mix[step](self.merge[step](skip, raised))
+
+
+def _raised(block: nn.Module, x: Tensor) -> Tensor:
+    """``block(upsample(x))`` that keeps ``x`` for the backward pass, not the several times larger up-sampled map."""
+    fine, coarse = upsample(x), x.detach()
+    address, shape = fine.data_ptr(), fine.shape
+
+    def pack(tensor: Tensor) -> Tensor | None:
+        return None if tensor.data_ptr() == address and tensor.shape == shape else tensor
+
+    def unpack(kept: Tensor | None) -> Tensor:
+        return upsample(coarse) if kept is None else kept
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, unpack):
+        y: Tensor = block(fine)
+    return y

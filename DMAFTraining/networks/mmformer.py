@@ -12,7 +12,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -80,13 +79,13 @@ class RegionFusion(nn.Module):
 
     def product(self, x: Tensor, part: int) -> Tensor:
         """What map ``x (B, C, *S)`` in place ``part`` of the concatenation adds to the first convolution."""
-        weight = self.gather.conv.weight.chunk(self.parts, dim=1)[part]
-        return norm_act_conv([x], weight)
+        conv = self.gather.conv
+        # Each product carries the bias: however often a sum has it, the norm behind takes constants away.
+        return norm_act_conv([x], conv.weight.chunk(self.parts, dim=1)[part], conv.bias)
 
     def merge(self, products: Tensor) -> Tensor:
         """The result ``(R, C, *S)`` from the sum of the products of each row."""
-        bias = cast(Tensor, self.gather.conv.bias)
-        return self.blocks(products + bias.view(-1, *(1 for _ in products.shape[2:])))
+        return self.blocks(products)
 
     def forward(self, x: Tensor) -> Tensor:
         """The result from maps ``(R, parts * C, *S)`` that are already concatenated."""

@@ -182,6 +182,8 @@ def _statistics(x: Tensor) -> Tensor:
 def _prepare(x: Tensor, statistics: Tensor, kernel: Tensor, settings: _Settings) -> Tensor:
     """What the convolution reads: ``x`` normalized and activated, with a border if the kernel needs one."""
     bordered = kernel.shape[-1] > 1
+    if not bordered and not settings.activate:
+        return x.to(kernel.dtype)
     ready = dense_empty(x, [side + 2 * bordered for side in x.shape[2:]], kernel.dtype)
     inner = _inner(ready) if bordered else ready
     if settings.activate:
@@ -200,7 +202,7 @@ def _prepare(x: Tensor, statistics: Tensor, kernel: Tensor, settings: _Settings)
 
 
 def _through(x: Tensor, statistics: Tensor, ready: Tensor, gradient: Tensor, settings: _Settings) -> Tensor:
-    """Gradient of ``x`` from that of ``ready = _prepare(x)``; the latter is overwritten."""
+    """Gradient of ``x`` from that of ``ready = _prepare(x)``, in whose memory it is worked out."""
     if ready.shape != x.shape:
         for axis in reversed(_spatial(x)) if settings.reflect else ():
             for border, source in ((0, 2), (-1, -3)):

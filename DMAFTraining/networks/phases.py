@@ -1,10 +1,13 @@
-"""Convolution without border and its two gradients, faster on CPUs where channels are few.
+"""Convolution without border and its two gradients, in the forms that are fast on a CPU.
 
-A CPU works on as many output channels at once as fill a vector register. With 8 channels half of it
+A CPU works on as many output channels at once as fill a vector register; with 8 channels half of it
 is idle. So two neighbors along the last axis ("phases") are computed as 16 channels of one: by a
 kernel one voxel longer that moves on by two. With channels innermost in memory the result needs no
 rearranging. A single input channel has no fast kernel at all: there eight neighbors are computed at
-once by a matrix product over the windows they read.
+once by a matrix product over the windows that they read. And a small single map is convolved as two
+halves, since PyTorch uses its fast kernels only for several maps or large ones.
+
+All forms give the same sums. On other devices the plain operation is used.
 """
 
 from __future__ import annotations

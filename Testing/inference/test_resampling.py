@@ -70,3 +70,15 @@ def test_oblique_grids_are_not_parallel() -> None:
     turn[:3, :3] = Rotation.from_euler("z", 0.01, degrees=True).as_matrix()
     assert parallel_axes(turn, (240, 240, 155)) is None
     assert parallel_axes(np.eye(4), (240, 240, 155)) == (0, 1, 2)
+
+
+@pytest.mark.parametrize("axis", range(3))
+def test_a_single_slice_ends_one_voxel_beyond_itself(axis: int) -> None:
+    matrix = np.eye(4)
+    matrix[axis, 3] = -2.0  # target voxel 2 lies on the slice
+    size = [6, 6, 6]
+    source = [6, 6, 6]
+    source[axis] = 1
+    out = resample_points(torch.ones(1, *source), matrix, (size[0], size[1], size[2]))[0]
+    profile = out.movedim(axis, 0)[:, 2, 2]
+    assert profile.tolist() == pytest.approx([0, 0, 1, 0, 0, 0], abs=1e-6)

@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from DMAFTraining.networks import normactconv, phases
-from DMAFTraining.networks.blocks import NormActConv, by_rows, convolution, select_pairs, subset_rows
+from DMAFTraining.networks import decoders, normactconv, phases
+from DMAFTraining.networks.blocks import NormActConv, by_rows, convolution, select_pairs, subset_rows, upsample
 from DMAFTraining.networks.normactconv import border_conv, norm_act_conv
 
-SIZES = {2: (9, 12), 3: (5, 6, 8)}
+SIZES = {2: (9, 12), 3: (6, 5, 8)}
 
 
 def _plain(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, reflect: bool) -> Tensor:
@@ -37,10 +37,12 @@ def _assert_same(found: Tensor, expected: Tensor, leaves: list[Tensor], toleranc
         assert (a - b).abs().max() <= tolerance * b.abs().max()
 
 
-def _leaves(dims: int, channels: tuple[int, ...], outputs: int, side: int, dtype: torch.dtype) -> list[Tensor]:
+def _leaves(
+    dims: int, channels: tuple[int, ...], outputs: int, side: int, dtype: torch.dtype, rows: int = 2
+) -> list[Tensor]:
     torch.manual_seed(3)
     weight = torch.randn(outputs, sum(channels), *(side,) * dims, dtype=dtype)
-    maps = [3 * torch.randn(2, c, *SIZES[dims], dtype=dtype) + 1 for c in channels]
+    maps = [3 * torch.randn(rows, c, *SIZES[dims], dtype=dtype) + 1 for c in channels]
     return [leaf.requires_grad_() for leaf in (weight, torch.randn(outputs, dtype=dtype), *maps)]
 
 
@@ -48,8 +50,9 @@ def _leaves(dims: int, channels: tuple[int, ...], outputs: int, side: int, dtype
 @pytest.mark.parametrize("channels", [(3,), (8,), (1,), (8, 8), (2, 16)], ids=str)
 @pytest.mark.parametrize("dims", [2, 3])
 def test_equals_plain_operations(dims: int, channels: tuple[int, ...], dtype: torch.dtype, tolerance: float) -> None:
-    for outputs, side, stride, reflect in itertools.product((4, 8, 16), (1, 3), (1, 2), (True, False)):
-        weight, bias, *maps = leaves = _leaves(dims, channels, outputs, side, dtype)
+    cases = itertools.product((1, 2), (4, 16), (1, 3), (1, 2), (True, False))
+    for rows, outputs, side, stride, reflect in cases:
+        weight, bias, *maps = leaves = _leaves(dims, channels, outputs, side, dtype, rows)
         found = norm_act_conv(maps, weight, bias, stride, reflect)
         expected = _plain(_plain_norm_act(torch.cat(maps, dim=1)), weight, bias, stride, reflect)
         _assert_same(found, expected, leaves, tolerance)
@@ -98,6 +101,17 @@ def test_phases_fill_a_vector_and_divide_the_axis() -> None:
     assert count(8, 1, 80) == 8
 
 
+def test_only_small_single_maps_are_halved() -> None:
+    def half(*shape: int, stride: int = 1) -> int:
+        return phases._half(torch.empty(shape), torch.empty(4, shape[1], 3, 3, 3), stride)
+
+    assert half(1, 32, 22, 22, 22) == 10
+    assert half(1, 32, 22, 22, 22, stride=2) == 5
+    assert half(2, 32, 22, 22, 22) == 0  # two rows
+    assert half(1, 64, 22, 22, 22) == 0  # 64 * 22 * 22 is more than 20480
+    assert half(1, 128, 7, 7, 7) == 0  # 5 outputs
+
+
 def test_only_the_input_is_kept_for_the_backward_pass() -> None:
     layers = nn.Sequential(*(NormActConv(3, 8, 8) for _ in range(3)))
     x = torch.randn(1, 8, 16, 16, 16, requires_grad=True)
@@ -112,6 +126,22 @@ def test_only_the_input_is_kept_for_the_backward_pass() -> None:
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         layers(x)
     assert sum(kept.values()) == 3 * (x.numel() + 2 * 8)  # the input of each layer; mean and scale per channel
+
+
+def test_up_sampled_maps_are_made_again_in_the_backward_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[tuple[int, ...]] = []
+
+    def note(x: Tensor) -> Tensor:
+        made.append(tuple(x.shape[1:]))
+        return upsample(x)
+
+    monkeypatch.setattr(decoders, "upsample", note)
+    decoder = decoders.Decoder(2, 2, 3, 4)
+    levels = [[torch.randn(1, 2 * 2**level, 16 // 2**level, 16 // 2**level)] for level in range(3)]
+    logits = decoder.head(decoder(levels)[0][0])
+    assert made == [(8, 4, 4), (4, 8, 8)]
+    logits.sum().backward()
+    assert made[2:] == [(4, 8, 8), (8, 4, 4)]
 
 
 def test_weights_that_need_no_gradient_get_none() -> None:

@@ -12,12 +12,13 @@ import torch
 
 from DMAFTraining.balancing.base import StepLoss
 from DMAFTraining.balancing.none import NoBalancingStrategy
+from DMAFTraining.inference.segmenter import Segmenter
 from DMAFTraining.train import main, read_config
 from DMAFTraining.training.checkpoint import load_checkpoint
 from DMAFTraining.training.cohort import open_cohort
 from DMAFTraining.training.logs import read_metrics
 from DMAFTraining.training.loop import Trainer
-from tiny_cohort import tiny_arguments
+from tiny_cohort import tiny_arguments, write_tiny_hearts
 
 CPU = torch.device("cpu")
 
@@ -126,3 +127,14 @@ def test_network_and_data_must_fit(cohort: Path, tmp_path: Path) -> None:
         _trainer(cohort, tmp_path, "network.modalities=3")
     with pytest.raises(ValueError, match="There are no validation cases"):
         _trainer(cohort, tmp_path, "validation.every=1")
+
+
+def test_slices_of_the_heart_end_with_a_model_that_segments_volumes(tmp_path: Path) -> None:
+    hearts = write_tiny_hearts(tmp_path / "raw")
+    flat = ("network.modalities=3", "network.dims=2", "network.grid=[2,2]", "data.patch=[32,32]")
+    rates = ("data.missing_rates=[0.3,0.2,0.3]", "data.setting=rates", f"data.store={tmp_path / 'store'}")
+    assert main([*tiny_arguments(hearts, tmp_path / "run"), *flat, *rates]) == 0
+    segmenter = Segmenter(tmp_path / "run" / "model.safetensors", "cpu")
+    case = segmenter.prepare({"lge": hearts / "myops_training_101_DE.nii.gz"})
+    (result,) = segmenter.segment(case)
+    assert (str(result.subset), result.labels.shape) == ("LGE", (40, 40, 2))
