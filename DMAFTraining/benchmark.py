@@ -21,6 +21,7 @@ from DMAFTraining.data.missing import draw_manifest
 from DMAFTraining.networks import NETWORKS
 from DMAFTraining.training import distributed
 from DMAFTraining.training.config import TrainingConfig
+from DMAFTraining.training.stepper import PRECISIONS
 
 _EXAMPLES = """examples:
   # PASSION on mmFormer, all four sequences, one thread: the setting of the published code's cost
@@ -33,7 +34,6 @@ Each row runs in a process of its own, so its peak memory is its own. The floor 
 would take at the speed of a square matrix product measured on this machine in the same precision.
 
 """
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -60,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     step.add_argument("--networks", nargs="+", choices=list(NETWORKS), default=["dmafnet"])
     step.add_argument("--strategies", nargs="+", choices=list(STRATEGY_NAMES), default=["none", "passion", "dmaf"])
-    step.add_argument("--precisions", nargs="+", choices=list(_DTYPES), default=["fp32"])
+    step.add_argument("--precisions", nargs="+", choices=list(PRECISIONS), default=["fp32"])
     step.add_argument("--patch", type=int, nargs="+", default=[80, 80, 80], help="voxels (default 80 80 80)")
     step.add_argument("--width", type=int, default=8, help="channels at full resolution (default 8)")
     which = step.add_mutually_exclusive_group()
@@ -104,7 +104,7 @@ def _measure(options: argparse.Namespace, name: str, strategy: str, precision: s
     figures = measure_step(
         network, STRATEGY_NAMES[strategy](), config, _patterns(options), max(1, options.rounds), device
     )
-    floor = measure_machine(device, _DTYPES[precision]).floor(figures.gflop * 1e9)
+    floor = measure_machine(device, PRECISIONS[precision]).floor(figures.gflop * 1e9)
     return figures, floor
 
 

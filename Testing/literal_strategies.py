@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from DMAFTraining.balancing.base import Sample
 from DMAFTraining.balancing.dmaf import DMAFStrategy
+from DMAFTraining.data.batch import Batch
 from DMAFTraining.networks.base import Decoded, Features, SegmentationNetwork
 from tiny_training import part
 
@@ -43,7 +43,7 @@ def fused_loss(decoded: Decoded, truth: Tensor) -> Tensor:
     return loss
 
 
-def cases(network: SegmentationNetwork, sample: Sample) -> list[tuple[Sample, Features, Tensor, list[int]]]:
+def cases(network: SegmentationNetwork, sample: Batch) -> list[tuple[Batch, Features, Tensor, list[int]]]:
     """Each case alone: its batch of one, its features, its truth ``(K, *S)`` and its sequences."""
     rows = []
     for b in range(len(sample.images)):
@@ -104,7 +104,7 @@ class LiteralDMAF:
         self.slow: tuple[float, float] | None = None
         self.history: dict[int, Tensor] = {}
 
-    def loss(self, network: SegmentationNetwork, strategy: DMAFStrategy, sample: Sample) -> Tensor:
+    def loss(self, network: SegmentationNetwork, strategy: DMAFStrategy, sample: Batch) -> Tensor:
         """The loss with the weights of ``network`` and the projections of ``strategy``."""
         distillation, total = strategy.distillation, torch.zeros(())
         alpha = 0.2 + 0.6 * torch.sigmoid(distillation.alpha)
@@ -156,7 +156,7 @@ class LiteralDMAF:
         inverse = [1 / (known.get(m, mean) + 1e-6) for m in range(self.modalities)]
         return [value / sum(inverse) for value in inverse]
 
-    def scale(self, network: SegmentationNetwork, sample: Sample) -> None:
+    def scale(self, network: SegmentationNetwork, sample: Batch) -> None:
         """Eq. (18) on the gradients of the encoders that the batch used."""
         for m, w in enumerate(self.weights()):
             if not sample.available[:, m].any():
@@ -202,7 +202,7 @@ class LiteralPASSION:
         self.distances: dict[int, list[float]] = {}
         self.eta = 0.01
 
-    def loss(self, network: SegmentationNetwork, sample: Sample) -> Tensor:
+    def loss(self, network: SegmentationNetwork, sample: Batch) -> Tensor:
         """The loss with the weights of ``network``."""
         total = torch.zeros(())
         for case, features, truth, sequences in cases(network, sample):

@@ -8,7 +8,8 @@ from dataclasses import replace
 import torch
 
 from DMAFTraining.balancing import build_strategy
-from DMAFTraining.balancing.base import Sample, Strategy, StrategySettings, Task
+from DMAFTraining.balancing.base import Strategy, StrategySettings, Task
+from DMAFTraining.data.batch import Batch
 from DMAFTraining.losses.segmentation import one_hot
 from DMAFTraining.networks.base import SegmentationNetwork
 from DMAFTraining.networks.dmafnet import DMAFNet, DMAFNetConfig
@@ -33,7 +34,7 @@ def tiny_backbone(name: str = "dmafnet", dims: int = 3, modalities: int = 4, cla
 
 def tiny_sample(
     available: Sequence[str], present: Sequence[str] | None = None, dims: int = 3, classes: int = 4, seed: int = 0
-) -> Sample:
+) -> Batch:
     """Random images and blocky labels with every class.
 
     Args:
@@ -51,7 +52,7 @@ def tiny_sample(
     blocks = torch.randint(0, classes, (len(available), *(4,) * dims), generator=generator, dtype=torch.uint8)
     for axis in range(1, dims + 1):
         blocks = blocks.repeat_interleave(SIZE // 4, axis)
-    return Sample(images, blocks, exists, seen)
+    return Batch(images, blocks, exists, seen)
 
 
 def tiny_task(modalities: int = 4, classes: int = 4) -> Task:
@@ -60,8 +61,8 @@ def tiny_task(modalities: int = 4, classes: int = 4) -> Task:
 
 
 def double_precision(
-    settings: StrategySettings, network: SegmentationNetwork, samples: Sequence[Sample]
-) -> tuple[Strategy, list[Sample]]:
+    settings: StrategySettings, network: SegmentationNetwork, samples: Sequence[Batch]
+) -> tuple[Strategy, list[Batch]]:
     """A strategy for a network in fp64 and batches for it.
 
     Thin networks amplify the rounding of fp32 more than a comparison of gradients allows.
@@ -77,7 +78,7 @@ def flags(rows: Sequence[str]) -> torch.Tensor:
     return torch.tensor([[digit == "1" for digit in row] for row in rows])
 
 
-def part(sample: Sample, case: int) -> Sample:
+def part(sample: Batch, case: int) -> Batch:
     """A batch of one of the cases."""
     rows = slice(case, case + 1)
-    return Sample(sample.images[rows], sample.labels[rows], sample.available[rows], sample.present[rows])
+    return Batch(sample.images[rows], sample.labels[rows], sample.available[rows], sample.present[rows])

@@ -14,11 +14,9 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from DMAFTraining.data.batch import Batch
 from DMAFTraining.losses.segmentation import deep_supervision_loss, one_hot, segmentation_loss
 from DMAFTraining.networks.base import Decoded, Features, SegmentationNetwork
-
-Pairs = list[tuple[int, int]]
-"""(case of the batch, sequence) of everything that exists, case by case."""
 
 
 @dataclass(frozen=True)
@@ -57,28 +55,6 @@ class Task:
     epochs: int
 
 
-@dataclass(frozen=True)
-class Sample:
-    """A batch on the device.
-
-    Attributes:
-        images: ``(B, M, *S)``.
-        labels: ``(B, *S)`` integers.
-        available: ``(B, M)`` bool on the CPU, what exists: it is encoded and has a uni-modal pass.
-        present: ``(B, M)`` bool on the CPU, what the fused prediction sees; part of ``available``.
-    """
-
-    images: Tensor
-    labels: Tensor
-    available: Tensor
-    present: Tensor
-
-    @property
-    def pairs(self) -> Pairs:
-        """(case, sequence) of everything available."""
-        return [(int(b), int(m)) for b, m in self.available.nonzero()]
-
-
 @dataclass
 class StepLoss:
     """The outcome of a forward pass.
@@ -107,7 +83,7 @@ class Strategy(nn.Module, ABC):
         self.task = task
 
     @abstractmethod
-    def forward(self, network: SegmentationNetwork, sample: Sample) -> StepLoss:
+    def forward(self, network: SegmentationNetwork, sample: Batch) -> StepLoss:
         """Loss of a batch. Runs under autocast; losses are computed in fp32."""
 
     def scale_gradients(self, network: SegmentationNetwork) -> None:
@@ -136,7 +112,7 @@ class Strategy(nn.Module, ABC):
         parameters = list(self.parameters())
         return [(parameters, 1.0)] if parameters else []
 
-    def target(self, sample: Sample) -> Tensor:
+    def target(self, sample: Batch) -> Tensor:
         """One-hot truth ``(B, K, *S)``, float."""
         return one_hot(sample.labels, self.task.classes)
 

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from DMAFTraining.balancing.base import Sample, StepLoss, Strategy, StrategySettings, Task
+from DMAFTraining.balancing.base import StepLoss, Strategy, StrategySettings, Task
 from DMAFTraining.balancing.distillation import Distances, Distillation, DistillationSettings
 from DMAFTraining.balancing.monitor import MonitorSettings, TrainingMonitor
 from DMAFTraining.balancing.pairs import PairTable
 from DMAFTraining.balancing.scaling import GradientScaling, ScalingSettings, gamma
+from DMAFTraining.data.batch import Batch
 from DMAFTraining.networks.base import SegmentationNetwork
 
 
@@ -65,7 +66,7 @@ class DMAFStrategy(Strategy):
             self.monitor = TrainingMonitor(settings.monitoring, modalities)
             self.scaling = GradientScaling(settings.scaling, network.encoders, modalities)
 
-    def forward(self, network: SegmentationNetwork, sample: Sample) -> StepLoss:
+    def forward(self, network: SegmentationNetwork, sample: Batch) -> StepLoss:
         settings, table, target = self.settings, PairTable(sample), self.target(sample)
         features = network.encode(sample.images, sample.available)
         decoded = network.decode_training(features, sample.present, range(table.cases))

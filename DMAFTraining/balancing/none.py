@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from DMAFTraining.balancing.base import Sample, StepLoss, Strategy, StrategySettings
+from DMAFTraining.balancing.base import StepLoss, Strategy, StrategySettings
+from DMAFTraining.data.batch import Batch
 from DMAFTraining.networks.base import SegmentationNetwork
 
 
@@ -26,7 +27,7 @@ class NoBalancingStrategy(Strategy):
 
     settings: NoBalancing
 
-    def forward(self, network: SegmentationNetwork, sample: Sample) -> StepLoss:
+    def forward(self, network: SegmentationNetwork, sample: Batch) -> StepLoss:
         target = self.target(sample)
         features = network.encode(sample.images, sample.available)
         decoded = network.decode_training(features, sample.present, range(len(target)))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from DMAFTraining.balancing.base import Sample
+from DMAFTraining.balancing.reduce import all_reduce_sum
+from DMAFTraining.data.batch import Batch
 
 
 class PairTable:
@@ -25,7 +26,7 @@ class PairTable:
         cases: number of cases B.
     """
 
-    def __init__(self, sample: Sample) -> None:
+    def __init__(self, sample: Batch) -> None:
         device = sample.images.device
         self.pairs = sample.pairs
         self.cases, self.modalities = sample.available.shape
@@ -58,6 +59,10 @@ class PairTable:
     def sum_per_modality(self, values: Tensor) -> Tensor:
         """``(V, P)`` finite values to their sums over the pairs of each sequence ``(V, M)``."""
         return (values.unsqueeze(-1) * self._by_modality).sum(-2)
+
+    def shared_sums(self, values: Tensor) -> Tensor:
+        """Sums of ``(V, P)`` per sequence over all ranks ``(V, M)``; pairs that are not finite are left out."""
+        return all_reduce_sum(self.sum_per_modality(values.where(values.isfinite().all(0), 0)))
 
     def mean_per_case(self, values: Tensor) -> Tensor:
         """``(P,)`` finite values to their mean over the pairs of the same case ``(P,)``."""

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from DMAFTraining.balancing.base import Sample, StepLoss, Strategy, Task
+from DMAFTraining.balancing.base import StepLoss, Strategy, Task
 from DMAFTraining.balancing.pairs import PairTable
-from DMAFTraining.balancing.reduce import all_reduce_sum
 from DMAFTraining.balancing.students import StudentSettings, decode_students
+from DMAFTraining.data.batch import Batch
 from DMAFTraining.losses.passion import pixel_distillation, semantic_distillation
 from DMAFTraining.networks.base import Features, SegmentationNetwork
 
@@ -96,7 +96,7 @@ class PASSIONStrategy(Strategy):
         self.register_buffer("sums", torch.zeros(4, modalities))
         self.register_buffer("last", torch.zeros(3, modalities))
 
-    def forward(self, network: SegmentationNetwork, sample: Sample) -> StepLoss:
+    def forward(self, network: SegmentationNetwork, sample: Batch) -> StepLoss:
         settings, table, target = self.settings, PairTable(sample), self.target(sample)
         features = network.encode(sample.images, sample.available)
         teacher = network.decode_training(features, sample.present, range(table.cases))
@@ -140,8 +140,7 @@ class PASSIONStrategy(Strategy):
         lagging = (preference > 0).float()
         if self.training:
             values = torch.stack((distance, preference, lagging, torch.ones_like(lagging)))
-            finite = values.isfinite().all(0)
-            self.sums.add_(all_reduce_sum(table.sum_per_modality(values.where(finite, 0))))
+            self.sums.add_(table.shared_sums(values))
         return lagging
 
     def _unimodal(

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from DMAFTraining.balancing.base import Sample, StepLoss, Strategy, Task
+from DMAFTraining.balancing.base import StepLoss, Strategy, Task
 from DMAFTraining.balancing.pairs import PairTable
-from DMAFTraining.balancing.reduce import all_reduce_sum
 from DMAFTraining.balancing.students import StudentSettings, decode_students
+from DMAFTraining.data.batch import Batch
 from DMAFTraining.losses.eager import at_least_float32, eager_rows
 from DMAFTraining.networks.base import SegmentationNetwork
 
@@ -93,7 +93,7 @@ class PMRStrategy(Strategy):
         super().__init__(settings, task, network)
         self.register_buffer("state", torch.zeros(3, len(task.rate_weights)))
 
-    def forward(self, network: SegmentationNetwork, sample: Sample) -> StepLoss:
+    def forward(self, network: SegmentationNetwork, sample: Batch) -> StepLoss:
         settings, table, target = self.settings, PairTable(sample), self.target(sample)
         features = network.encode(sample.images, sample.available)
         decoded = network.decode_training(features, sample.present, range(table.cases))
@@ -119,6 +119,6 @@ class PMRStrategy(Strategy):
         slow = (rho > 0).float()
         if self.training:
             values = torch.stack((probability, rho, slow, torch.ones_like(slow)))
-            *sums, count = all_reduce_sum(table.sum_per_modality(values.where(values.isfinite().all(0), 0)))
+            *sums, count = table.shared_sums(values)
             self.state.copy_(torch.where(count > 0, torch.stack(sums) / count.clamp(min=1), self.state))
         return slow

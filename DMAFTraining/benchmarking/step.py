@@ -12,8 +12,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from DMAFTraining.balancing import build_strategy
-from DMAFTraining.balancing.base import Sample, StrategySettings, Task
+from DMAFTraining.balancing.base import StrategySettings, Task
 from DMAFTraining.benchmarking.floor import synchronize
+from DMAFTraining.data.batch import Batch
 from DMAFTraining.networks import build_network
 from DMAFTraining.networks.base import NetworkConfig
 from DMAFTraining.training.config import TrainingConfig
@@ -78,7 +79,7 @@ def measure_step(
     )
 
 
-def _best(stepper: Stepper, sample: Sample, rounds: int, device: torch.device) -> float:
+def _best(stepper: Stepper, sample: Batch, rounds: int, device: torch.device) -> float:
     times = []
     for _ in range(rounds):
         synchronize(device)
@@ -89,7 +90,7 @@ def _best(stepper: Stepper, sample: Sample, rounds: int, device: torch.device) -
     return min(times)
 
 
-def _sample(network: NetworkConfig, patch: Sequence[int], pattern: Sequence[bool], device: torch.device) -> Sample:
+def _sample(network: NetworkConfig, patch: Sequence[int], pattern: Sequence[bool], device: torch.device) -> Batch:
     """A random patch with every class in it: nested boxes, like a tumor in tissue."""
     generator = torch.Generator().manual_seed(7)
     size = patch[: network.dims]
@@ -101,4 +102,4 @@ def _sample(network: NetworkConfig, patch: Sequence[int], pattern: Sequence[bool
         inner = tuple(slice(margin, side - margin) for margin, side in zip(margins, size, strict=True))
         labels[0][inner] = value
     images = images * present.view(1, -1, *(1,) * network.dims)
-    return Sample(images.to(device), labels.to(device), present, present)
+    return Batch(images.to(device), labels.to(device), present, present)

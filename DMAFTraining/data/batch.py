@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
@@ -22,6 +23,16 @@ class Batch:
     labels: Tensor
     available: Tensor
     present: Tensor
+
+    @property
+    def pairs(self) -> list[tuple[int, int]]:
+        """(case, sequence) of everything available, case by case."""
+        return [(int(b), int(m)) for b, m in self.available.nonzero()]
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch with images and labels on a device; what exists stays on the CPU."""
+        images, labels = (tensor.to(device, non_blocking=True) for tensor in (self.images, self.labels))
+        return Batch(images, labels, self.available, self.present)
 
     def pin_memory(self) -> Batch:
         """The same batch with images and labels in page-locked memory (a DataLoader calls this)."""

@@ -34,14 +34,20 @@ class Encoder(nn.Module):
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Features of ``(B, 1, *S)`` per level, ``(B, width * 2**l, *S / 2**l)``, finest first."""
-        features = []
-        for entry, residual in zip(self.entries, self.residuals, strict=True):
-            x = entry(x)
-            x = x + residual(x)
-            features.append(x)
+        features = residual_levels(self.entries, self.residuals, x)
         if self.bottleneck is not None:
-            features[-1] = self.bottleneck(x)
+            features[-1] = self.bottleneck(features[-1])
         return features
+
+
+def residual_levels(entries: nn.ModuleList, residuals: nn.ModuleList, x: Tensor) -> list[Tensor]:
+    """Features per level: each entry goes on from the level before, its residual block adds to it."""
+    features = []
+    for entry, residual in zip(entries, residuals, strict=True):
+        x = entry(x)
+        x = x + residual(x)
+        features.append(x)
+    return features
 
 
 def encode_present(

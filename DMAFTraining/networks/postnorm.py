@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from DMAFTraining.networks.blocks import NEGATIVE_SLOPE, ConvNormAct, convolution, instance_norm, upsample
+from DMAFTraining.networks.encoder import residual_levels
 from DMAFTraining.networks.module_lists import Modules
 
 HEAD_CHANNELS = 16
@@ -37,12 +38,7 @@ class PostNormEncoder(nn.Module):
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Features of ``(B, 1, *S)`` per level, ``(B, width * 2**l, *S / 2**l)``, finest first."""
-        features = []
-        for entry, residual in zip(self.entries, self.residuals, strict=True):
-            x = entry(x)
-            x = x + residual(x)
-            features.append(x)
-        return features
+        return residual_levels(self.entries, self.residuals, x)
 
 
 class DecoderStage(nn.Module):

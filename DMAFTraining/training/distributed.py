@@ -9,6 +9,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from DMAFTraining.inference.errors import InputError
+from DMAFTraining.inference.segmenter import choose_device
+
 _TIMEOUT = timedelta(hours=2)  # rank 0 may prepare a whole data set while the others wait
 
 
@@ -26,11 +29,9 @@ def start(device: str) -> torch.device:
         torch.cuda.set_device(chosen)
         return chosen
     try:
-        chosen = torch.device("cpu" if device == "auto" else device)
-        torch.zeros(1, device=chosen)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"The device {device!r} cannot be used on this computer; choose auto or cpu.") from error
-    return chosen
+        return choose_device(device)
+    except InputError as error:
+        raise ValueError(f"{error} {error.hint}") from error
 
 
 def stop() -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
+
+from DMAFTraining.data.files import write_atomically
 
 METRICS = "metrics.jsonl"
 
@@ -79,6 +80,4 @@ def _finite(value: Any) -> Any:
 
 def _keep_until(path: Path, step: int) -> None:
     kept = [row for row in read_metrics(path.parent) if row["step"] <= step]
-    partial = path.with_name(path.name + ".part")
-    partial.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
-    os.replace(partial, path)
+    write_atomically(path, "".join(json.dumps(row) + "\n" for row in kept).encode())

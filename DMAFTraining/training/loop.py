@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from DMAFTraining.balancing import build_strategy
-from DMAFTraining.balancing.base import Sample, Task
+from DMAFTraining.balancing.base import Task
 from DMAFTraining.data.batch import Batch
 from DMAFTraining.networks import build_network
 from DMAFTraining.networks.base import SegmentationNetwork
@@ -140,7 +140,7 @@ class Trainer:
         """One optimizer step and what follows it; returns log rows by event."""
         config, stepper = self.config, self.stepper
         rate = learning_rate(config.optimizer, self.step, self.iterations, config.epochs)
-        stepper.step([_sample(next(batches), self.device) for _ in range(config.accumulate)], rate)
+        stepper.step([next(batches).to(self.device) for _ in range(config.accumulate)], rate)
         self.step += 1
         epoch, within = divmod(self.step, self.iterations)
         if within == 0:
@@ -199,8 +199,3 @@ def _build(config: TrainingConfig, cohort: TrainingCohort) -> SegmentationNetwor
         if getattr(config.network, name) != value:
             raise ValueError(f"network.{name} is {getattr(config.network, name)}, but the data has {value}.")
     return build_network(config.network)
-
-
-def _sample(batch: Batch, device: torch.device) -> Sample:
-    images = batch.images.to(device, non_blocking=True)
-    return Sample(images, batch.labels.to(device, non_blocking=True), batch.available, batch.present)

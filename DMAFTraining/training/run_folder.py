@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 import torch
 import yaml
 
+from DMAFTraining.data.files import write_atomically
 from DMAFTraining.training import distributed
 
 CONFIG = "config.yaml"
@@ -39,7 +39,7 @@ def claim(folder: Path, resolved: str) -> None:
                 f"{folder} holds a run with other settings ({', '.join(changed)}); "
                 "give another --output, or the settings of its config.yaml to resume it."
             )
-    _write(path, resolved)
+    write_atomically(path, resolved.encode())
 
 
 def record_environment(folder: Path, device: torch.device) -> None:
@@ -55,7 +55,7 @@ def record_environment(folder: Path, device: torch.device) -> None:
         "threads": torch.get_num_threads(),
         "processes": distributed.world(),
     }
-    _write(folder / "environment.json", json.dumps(facts, indent=1) + "\n")
+    write_atomically(folder / "environment.json", (json.dumps(facts, indent=1) + "\n").encode())
 
 
 def _flatten(tree: object, prefix: str = "") -> dict[str, object]:
@@ -63,9 +63,3 @@ def _flatten(tree: object, prefix: str = "") -> dict[str, object]:
     if not isinstance(tree, dict):
         return {prefix: tree}
     return {k: v for name, part in tree.items() for k, v in _flatten(part, f"{prefix}.{name}".lstrip(".")).items()}
-
-
-def _write(path: Path, text: str) -> None:
-    partial = path.with_name(path.name + ".part")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)

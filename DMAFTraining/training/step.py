@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from DMAFTraining.balancing.base import Sample, Strategy
+from DMAFTraining.balancing.base import Strategy
+from DMAFTraining.data.batch import Batch
 from DMAFTraining.networks.base import SegmentationNetwork
 
 
@@ -16,7 +17,7 @@ class Objective(nn.Module):
         self.network = network
         self.strategy = strategy
 
-    def forward(self, sample: Sample) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, sample: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss to minimize and its detached terms."""
         loss = self.strategy(self.network, sample)
         return loss.total, {"loss": loss.total.detach(), **loss.terms}

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from DMAFTraining.balancing.base import Sample, Strategy
+from DMAFTraining.balancing.base import Strategy
+from DMAFTraining.data.batch import Batch
 from DMAFTraining.networks.base import SegmentationNetwork
 from DMAFTraining.training import distributed
 from DMAFTraining.training.config import TrainingConfig
@@ -20,7 +21,7 @@ from DMAFTraining.training.meter import Meter
 from DMAFTraining.training.optimizer import build_optimizer
 from DMAFTraining.training.step import Objective
 
-_PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _FP16_SCALE = 2.0**16
 _NEVER = 2**31 - 1
 
@@ -62,7 +63,7 @@ class Stepper:
         """The network that is validated and exported: averaged weights if the run averages."""
         return self.average if self.average is not None else self.network
 
-    def step(self, samples: Sequence[Sample], rate: float) -> None:
+    def step(self, samples: Sequence[Batch], rate: float) -> None:
         """Take one optimizer step over the given passes at a learning rate; nothing is read back."""
         self.optimizer.zero_grad(set_to_none=True)
         for number, sample in enumerate(samples, 1):
@@ -86,7 +87,7 @@ class Stepper:
 
     def autocast(self) -> torch.autocast:
         """The precision of the network's forward passes."""
-        precision = _PRECISIONS[self.config.precision]
+        precision = PRECISIONS[self.config.precision]
         return torch.autocast(self.device.type, precision, enabled=precision != torch.float32)
 
     def state_dict(self) -> dict[str, Any]:
@@ -110,7 +111,7 @@ class Stepper:
         if self.average is not None:
             self.average.load_state_dict(state["average"])
 
-    def _backward(self, sample: Sample, passes: int) -> None:
+    def _backward(self, sample: Batch, passes: int) -> None:
         with self.autocast():
             loss, terms = self.module(sample)
         self.scaler.scale(loss / passes).backward()

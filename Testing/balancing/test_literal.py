@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from DMAFTraining.balancing import build_strategy
-from DMAFTraining.balancing.base import Sample, Strategy, StrategySettings
+from DMAFTraining.balancing.base import Strategy, StrategySettings
 from DMAFTraining.balancing.dmaf import DMAFBalancing
 from DMAFTraining.balancing.passion import PASSION
+from DMAFTraining.data.batch import Batch
 from DMAFTraining.networks.base import SegmentationNetwork
 from literal_strategies import LiteralDMAF, LiteralPASSION
 from tiny_training import double_precision, tiny_backbone, tiny_sample, tiny_task
@@ -48,7 +49,7 @@ def backbone(request: pytest.FixtureRequest) -> SegmentationNetwork:
     return tiny_backbone(*request.param)
 
 
-def prepare(settings: StrategySettings, network: SegmentationNetwork) -> tuple[Strategy, list[Sample]]:
+def prepare(settings: StrategySettings, network: SegmentationNetwork) -> tuple[Strategy, list[Batch]]:
     """The strategy and its batches; in 3-D, where they are slow, one."""
     dims = network.config.dims
     rows = STEPS if dims == 2 else STEPS[:1]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from DMAFTraining.balancing import STRATEGY_NAMES, build_strategy
-from DMAFTraining.balancing.base import Sample
+from DMAFTraining.data.batch import Batch
 from DMAFTraining.data.config import DataConfig
 from DMAFTraining.networks import NETWORKS
 from DMAFTraining.networks.base import SegmentationNetwork
@@ -53,7 +53,7 @@ def _stepper(network: str, strategy: str, dims: int, modalities: int) -> Stepper
     return Stepper(run, backbone, balancing, torch.device("cpu"))
 
 
-def _check_step(stepper: Stepper, strategy: str, sample: Sample) -> None:
+def _check_step(stepper: Stepper, strategy: str, sample: Batch) -> None:
     """Loss and terms are finite; encoders of what exists learn, the others are left alone."""
     network = stepper.network
     before = [copy.deepcopy(encoder.state_dict()) for encoder in network.encoders]

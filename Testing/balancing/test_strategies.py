@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from DMAFTraining.balancing import STRATEGIES, STRATEGY_NAMES, build_strategy
-from DMAFTraining.balancing.base import Sample, Strategy, StrategySettings
+from DMAFTraining.balancing.base import Strategy, StrategySettings
 from DMAFTraining.balancing.none import NoBalancing
+from DMAFTraining.data.batch import Batch
 from DMAFTraining.networks.base import SegmentationNetwork
 from tiny_training import tiny_backbone, tiny_sample, tiny_task
 
@@ -86,7 +87,7 @@ def test_the_batch_mean_is_over_cases_not_over_sequences(name: str) -> None:
     results = []
     once = tiny_sample(["1110"], dims=2)
     tensors = (once.images, once.labels, once.available, once.present)
-    for sample in (once, Sample(*(torch.cat((tensor, tensor)) for tensor in tensors))):
+    for sample in (once, Batch(*(torch.cat((tensor, tensor)) for tensor in tensors))):
         network, strategy = build(name)
         loss = strategy(network, sample).total
         loss.backward()
