@@ -99,6 +99,12 @@ def test_mixed_cases_and_hidden_sequences(network: str, strategy: str) -> None:
 
 
 @MATRIX
+def test_a_task_with_one_sequence(network: str, strategy: str) -> None:
+    """Nothing to balance, nothing to fuse: still a step like any other."""
+    _check_step(_stepper(network, strategy, 2, 1), strategy, tiny_sample(["1"], dims=2))
+
+
+@MATRIX
 def test_one_to_all_sequences_in_three_dimensions(network: str, strategy: str) -> None:
     stepper = _stepper(network, strategy, 3, 2)
     for number, flags in enumerate(("11", "01")):
