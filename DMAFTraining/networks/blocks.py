@@ -55,7 +55,8 @@ def convolution(
 
 def instance_norm(x: Tensor) -> Tensor:
     """Instance normalization without parameters ``(B, C, ...)``, in its faster group-norm form."""
-    return F.group_norm(x, x.shape[1])
+    # With channels innermost, PyTorch adds up a whole channel in one running sum: errors of 1e-3 in 80-cubed maps.
+    return F.group_norm(x.contiguous(), x.shape[1])
 
 
 def upsample(x: Tensor, scale: int = 2) -> Tensor:

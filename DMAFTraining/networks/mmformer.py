@@ -3,7 +3,8 @@
 Source: mmFormer (Zhang et al., MICCAI 2022) as PASSION (arXiv:2407.14796) trains it: width 8, tokens
 of 512 channels. One deviation: the fused tokens go back to the grid they came from. The published
 code lays them out in another order than it reads them, so that most cells of its bottleneck see one
-sequence only, at wrong places; ``legacy_token_layout`` brings that back for published weights.
+sequence only, at wrong places; ``legacy_token_layout`` brings that back for published weights. Which
+cell sees which sequence then depends on their order, so it names the published one.
 """
 
 from __future__ import annotations
@@ -36,12 +37,13 @@ class MMFormerConfig(NetworkConfig):
         window: tokens per axis for which positions are learned: the window's sides over 16. Other
             sizes resample them.
         dropout: of the transformers.
-        legacy_token_layout: lay the fused tokens out as the published code does.
+        legacy_token_layout: the sequences in the order of published weights, to lay the fused tokens
+            out as the published code does; empty for the layout that keeps each token in its place.
     """
 
     window: tuple[int, ...] = (5, 5, 5)
     dropout: float = 0.1
-    legacy_token_layout: bool = False
+    legacy_token_layout: tuple[int, ...] = ()
 
 
 class SequenceEncoder(Encoder):
@@ -97,7 +99,7 @@ class MMFormer(LevelFusionNetwork):
     level but the coarsest what each sequence adds to the fusion.
 
     Raises:
-        ValueError: ``window`` does not fit ``dims``.
+        ValueError: ``window`` does not fit ``dims``, or ``legacy_token_layout`` is no order of the sequences.
     """
 
     config: MMFormerConfig
@@ -109,6 +111,9 @@ class MMFormer(LevelFusionNetwork):
             raise ValueError(
                 f"A network of {config.dims} dimensions needs {config.dims} window sizes, not {config.window}."
             )
+        order = config.legacy_token_layout
+        if order and sorted(order) != list(range(config.modalities)):
+            raise ValueError(f"The legacy layout should name each of {config.modalities} sequences once, not {order}.")
         dims, width, sequences = config.dims, config.width, config.modalities
         wide = TOKEN_FACTOR * self.bottleneck_channels
         self.encoders = nn.ModuleList(SequenceEncoder(dims, width, config.dropout) for _ in range(sequences))
@@ -151,6 +156,8 @@ class MMFormer(LevelFusionNetwork):
 
     def layout(self, tokens: Tensor, sequences: int, size: Sequence[int]) -> Tensor:
         """Tokens ``(R, M * T, D)`` of M sequences as a grid ``(R, M * D, *size)``, each at the place it came from."""
-        if self.config.legacy_token_layout:
-            return tokens.reshape(len(tokens), *size, -1).movedim(-1, 1)
-        return tokens.unflatten(1, (sequences, -1)).transpose(2, 3).reshape(len(tokens), -1, *size)
+        each = tokens.unflatten(1, (sequences, -1))
+        if order := self.config.legacy_token_layout:
+            published = torch.stack([each[:, m] for m in order], dim=1)
+            return published.reshape(len(tokens), *size, -1).movedim(-1, 1)
+        return each.transpose(2, 3).reshape(len(tokens), -1, *size)

@@ -79,7 +79,10 @@ def _plain_network(network: MMFormer, images: Tensor, present: Tensor) -> tuple[
     mixed = network.transformer(torch.cat(shown, dim=1))
     size = levels[-1][0].shape[2:]
     if network.config.legacy_token_layout:
-        grid = mixed.view(len(images), *size, -1).permute(0, -1, *range(1, len(size) + 1))
+        in_order = torch.cat(
+            [mixed.chunk(present.shape[1], dim=1)[m] for m in network.config.legacy_token_layout], dim=1
+        )
+        grid = in_order.view(len(images), *size, -1).permute(0, -1, *range(1, len(size) + 1))
     else:
         each = mixed.chunk(present.shape[1], dim=1)
         grid = torch.cat([t.transpose(1, 2).unflatten(2, size) for t in each], dim=1)
@@ -113,9 +116,9 @@ def test_operations_per_80_cubed_window() -> None:
     assert counter.get_total_flops() / 1e9 == pytest.approx(60.58, abs=0.01)
 
 
-@pytest.mark.parametrize("legacy", [False, True], ids=["own layout", "legacy layout"])
+@pytest.mark.parametrize("legacy", [(), (2, 0, 1)], ids=["own layout", "legacy layout"])
 @BOTH
-def test_network_equals_its_plain_masked_form(config: MMFormerConfig, legacy: bool) -> None:
+def test_network_equals_its_plain_masked_form(config: MMFormerConfig, legacy: tuple[int, ...]) -> None:
     network = _network(replace(config, legacy_token_layout=legacy)).double().eval()
     subsets = backbone.every_subset(3)
     images = backbone.images_of(network, 1).double()
@@ -153,13 +156,26 @@ def test_what_a_sequence_adds_to_the_fusion_is_computed_by_the_encoding() -> Non
 
 def test_legacy_layout_feeds_most_cells_from_one_sequence() -> None:
     """Of 125 cells with four sequences of 125 tokens, only 3 see two sequences; the others see one."""
-    network = MMFormer(MMFormerConfig(width=2, legacy_token_layout=True))
+    network = MMFormer(MMFormerConfig(width=2, legacy_token_layout=(0, 1, 2, 3)))
     owner = torch.arange(4.0).view(1, 4, 1, 1).expand(1, 4, 125, 8)
     cells = network.layout(owner.flatten(1, 2), 4, (5, 5, 5)).flatten(2)[0]
     assert sum(len(cell.unique()) == 1 for cell in cells.T) == 122
     network = MMFormer(MMFormerConfig(width=2))
     cells = network.layout(owner.flatten(1, 2), 4, (5, 5, 5)).flatten(2)[0]
     assert all(cell.unique().tolist() == [0, 1, 2, 3] for cell in cells.T)
+
+
+def test_legacy_layout_follows_the_published_order_of_the_sequences() -> None:
+    """Three sequences of two tokens: read in the published order, two cells of three tokens each."""
+    network = MMFormer(MMFormerConfig(width=2, modalities=3, dims=2, window=(2, 1), legacy_token_layout=(2, 0, 1)))
+    tokens = torch.tensor([[[0.0], [1.0], [10.0], [11.0], [20.0], [21.0]]])  # sequence m: 10 m, 10 m + 1
+    assert network.layout(tokens, 3, (2, 1)).squeeze().T.tolist() == [[20, 21, 0], [1, 10, 11]]
+
+
+@pytest.mark.parametrize("order", [(0, 1), (0, 1, 1), (1, 2, 3)])
+def test_legacy_layout_names_every_sequence_once(order: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="each of 3 sequences once"):
+        MMFormer(replace(SOLID, legacy_token_layout=order))
 
 
 def test_positions_are_resampled_for_another_window() -> None:

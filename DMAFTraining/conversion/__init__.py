@@ -1,0 +1,1 @@
+"""From the authors' released checkpoints to bundles: reading, name maps, description."""
