@@ -29,6 +29,9 @@ def test_shipped_configurations_build_their_network_and_strategy(path: Path) -> 
         strategy = build_strategy(config.strategy, task, network)
     assert len(network.encoders) == config.network.modalities
     assert strategy.settings is config.strategy
+    # Transformers learn a position per token of the training patch; more would be weights that nothing uses.
+    tokens = tuple(side // 16 for side in config.data.patch)
+    assert getattr(config.network, "window", tokens) == tokens
     if config.data.setting == "idt":
         rates = "".join(f"{round(10 * rate)}" for rate in config.data.missing_rates)
         assert f"idt{rates}" in path.stem
