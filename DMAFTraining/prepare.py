@@ -8,15 +8,12 @@ python -m DMAFTraining.prepare missing --store stores/brats2020 --rates .2 .4 .6
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
-import SimpleITK as sitk
-from numpy.typing import NDArray
 
 from DMAFTraining import RESEARCH_NOTICE
 from DMAFTraining.data.datasets import BRATS, DATASETS, MYOPS, MYOPS_PARTS, find_dataset
@@ -26,18 +23,11 @@ from DMAFTraining.data.missing import PUBLISHED_SEED
 from DMAFTraining.data.opening import find_raw
 from DMAFTraining.data.preparing import prepare_store
 from DMAFTraining.data.presence import patient_manifest
-from DMAFTraining.data.progress import progress, track
-from DMAFTraining.data.simulation.anatomy import SPLITS, Anatomy, list_anatomies, load_label_map
-from DMAFTraining.data.simulation.background import load_backgrounds
-from DMAFTraining.data.simulation.case import SimulatedCase
-from DMAFTraining.data.simulation.cohort import Cohort
-from DMAFTraining.data.simulation.sheet import write_sheet
-from DMAFTraining.data.simulation.template import load_icbm152
+from DMAFTraining.data.progress import progress
+from DMAFTraining.data.simulated_cohort import write_cohort
 from DMAFTraining.data.splits import SplitKind, split_names
 from DMAFTraining.data.store import PatchStore
-from DMAFTraining.inference.geometry import Grid, to_image
 
-_SHEET_ROWS = 12
 _SIMULATE = """examples:
   # Ten cases on the ICBM 152 average brain: needs no other data
   python -m DMAFTraining.prepare simulate --count 10 --output demo
@@ -46,9 +36,15 @@ _SIMULATE = """examples:
   python -m DMAFTraining.prepare simulate --count 500 --seed 1 --split train \\
       --anatomies data/anatomies --backgrounds data/openms --output cohort
 
-Each case is a folder <id> with <id>_t1.nii.gz, _t1ce, _flair, _t2 and _seg (1 necrotic core, 2 edema,
-3 enhancing tumor). cohort.json lists what was drawn; contact-sheet.png shows the first cases: look at it.
-The same seed, folders and spacing give the same cases. Prepare the folder with the command brats.
+  # Hearts after a heart attack, in the files of MyoPS 2020
+  python -m DMAFTraining.prepare simulate --anatomy heart --count 25 --output hearts
+
+A brain is a folder <id> with <id>_t1.nii.gz, _t1ce, _flair, _t2 and _seg (1 necrotic core, 2 edema,
+3 enhancing tumor): prepare it with the command brats. A heart has _C0 (bSSFP), _DE (LGE), _T2 and _gd: use
+the command myops. cohort.json lists what was drawn, statistics.txt how the cohort compares, and
+contact-sheet.png shows the first cases: look at it.
+Run the same command again after an interruption: finished cases are kept; a larger --count adds cases. The
+same settings give the same cases, whatever the number of processes.
 
 """
 _STORE = """
@@ -112,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
-    except (ValueError, FileExistsError) as problem:
+    except (ValueError, OSError) as problem:
         print(f"error: {problem}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -140,13 +136,16 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_simulate(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_simulate)
+    parser.add_argument("--anatomy", choices=["brain", "heart"], default="brain", help="of what (default brain)")
     parser.add_argument("--count", type=_positive_int, required=True, help="how many cases")
     parser.add_argument("--seed", type=int, default=0, help="names the cohort; another seed, other cases (default 0)")
-    parser.add_argument("--output", type=Path, required=True, help="folder to make; must not hold files already")
-    parser.add_argument("--anatomies", type=Path, help="folder of FreeSurfer-style label maps *_01.nii.gz and on")
-    parser.add_argument("--backgrounds", type=Path, help="folder of real brain-extracted scans (patient07, ...)")
-    parser.add_argument("--spacing", type=float, default=2.0, help="voxel edge in mm (default 2)")
-    parser.add_argument("--split", choices=list(SPLITS), default="train", help="whose anatomy (default train)")
+    parser.add_argument("--output", type=Path, required=True, help="folder to make or to go on with")
+    parser.add_argument("--processes", type=_positive_int, help="how many work at once (default: one per core)")
+    brains = parser.add_argument_group("brains only")
+    brains.add_argument("--anatomies", type=Path, help="folder of FreeSurfer-style label maps *_01.nii.gz and on")
+    brains.add_argument("--backgrounds", type=Path, help="folder of real brain-extracted scans (patient07, ...)")
+    brains.add_argument("--spacing", type=float, help="voxel edge in mm (default 2)")
+    brains.add_argument("--split", choices=["train", "validation", "test"], help="whose anatomy (default train)")
 
 
 def _add_brats(parser: argparse.ArgumentParser) -> None:
@@ -251,52 +250,16 @@ def _draw_missing(options: argparse.Namespace) -> None:
 
 
 def _simulate(options: argparse.Namespace) -> None:
-    if options.output.exists() and any(options.output.iterdir()):
-        raise FileExistsError(f"{options.output} holds files already; give a new folder.")
-    cohort = Cohort(
-        _anatomies(options.anatomies, options.split),
-        _backgrounds(options.backgrounds, options.split),
-        options.seed,
-    )
-    options.output.mkdir(parents=True, exist_ok=True)
-    shown: list[SimulatedCase] = []
-    records: list[dict[str, Any]] = []
-    for index in track(range(options.count), "Simulating"):
-        case = cohort.case(index, options.spacing)
-        write_case(case, options.output)
-        records.append({"id": case.name, **case.info})
-        if len(shown) < _SHEET_ROWS:
-            shown.append(case)
-    (options.output / "cohort.json").write_text(json.dumps(records, indent=1), encoding="utf-8")
-    write_sheet(shown, options.output / "contact-sheet.png")
-    print(f"{options.count} cases in {options.output}; look at contact-sheet.png. {RESEARCH_NOTICE}")
+    # The simulator is large, and no other command needs it.
+    from DMAFTraining.data.simulation.writing import BrainRecipe, HeartRecipe
 
-
-def _anatomies(folder: Path | None, split: str) -> list[Anatomy]:
-    if folder is None:
-        return [load_icbm152()]
-    return [load_label_map(path) for path in track(list_anatomies(folder, split), "Reading anatomy")]
-
-
-def _backgrounds(folder: Path | None, split: str) -> list[Any]:
-    """Real scans serve training only: the few people must not be in two splits."""
-    if folder is None:
-        return []
-    if split != "train":
-        raise ValueError(f"Real backgrounds belong to the train split; leave out --backgrounds with --split {split}.")
-    return list(load_backgrounds(folder))
-
-
-def write_case(case: SimulatedCase, folder: Path) -> Path:
-    """Write a case as ``<folder>/<name>/<name>_{t1,t1ce,flair,t2,seg}.nii.gz``; returns its folder."""
-    place = folder / case.name
-    place.mkdir(parents=True)
-    i, j, k = case.labels.shape
-    grid = Grid((i, j, k), case.affine)
-    arrays: dict[str, NDArray[Any]] = {**case.images, "seg": case.labels}
-    for name, array in arrays.items():
-        sitk.WriteImage(to_image(array, grid), str(place / f"{case.name}_{name}.nii.gz"))
-    return place
+    of_brains = {name: getattr(options, name) for name in ("spacing", "split", "anatomies", "backgrounds")}
+    given = {name: value for name, value in of_brains.items() if value is not None}
+    if options.anatomy == "heart" and given:
+        names = ", ".join(f"--{name}" for name in given)
+        raise ValueError(f"{names} is for brains only; hearts are drawn from formulas, on their own grids.")
+    recipe = HeartRecipe(options.seed) if options.anatomy == "heart" else BrainRecipe(options.seed, **given)
+    print(write_cohort(recipe, options.count, options.output, options.processes))
 
 
 if __name__ == "__main__":

@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 from DMAFTraining.data.boxes import Box, bounding_box, center_box, cut
 from DMAFTraining.data.datasets import DatasetSpec
 from DMAFTraining.data.index import Preparation
-from DMAFTraining.data.normalization import normalize
+from DMAFTraining.data.normalization import FlatImageError, normalize
+from DMAFTraining.data.problems import BadCaseError, Problem
 from DMAFTraining.data.readers import RawCase
 from DMAFTraining.data.splits import patient_of
-from DMAFTraining.data.volumes import BadCaseError, load_case
+from DMAFTraining.data.volumes import load_case
 
 _FOREGROUND = 2000  # voxels kept per class, enough that patches differ
+_FLAT_REMEDY = "It may be a mask: give the image, or leave it out."
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,9 @@ def to_arrays(raw: RawCase, spec: DatasetSpec, preparation: Preparation) -> Iter
             preparation.normalization,
             preparation.background,
         )
-    except ValueError as error:
-        raise BadCaseError([f"{raw.name}: {error}"]) from error
+    except FlatImageError as flat:
+        file = str(raw.images[flat.sequence])
+        raise BadCaseError([Problem(raw.name, file, "has no contrast inside the brain", _FLAT_REMEDY)]) from flat
     whole = ArrayCase(
         raw.name,
         patient_of(raw.name),

@@ -1,4 +1,13 @@
-"""How training patches are varied. Every random number of a patch comes from the generator it is given."""
+"""How training patches are varied. Every random number of a patch comes from the generator it is given.
+
+Why not MONAI's transforms: theirs draw once for all sequences of a patch and change the background too, where
+the recipes here draw for each sequence and leave what is not brain exactly as it is, as an absent or cropped
+voxel has to stay; and a turn here reads the patch from a larger box, so that no corner comes up empty. They are
+not faster either. On four sequences of 80 x 80 x 80 voxels, one thread of a busy machine, ours against MONAI 1.6
+in ms, each applied to all: noise 84 and 102, blur 63 and 239, gamma curve 29 and 59, turn and zoom of image and
+labels 288 and 298, mirror 0.3 and 1.4, contrast 0.3 and 1.0, coarser voxels 73 (area average) and 31 (nearest).
+The whole standard recipe: 132 and 145. Tests compare the gamma curve with MONAI's and the turn with SciPy's.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +16,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Literal
 
 import numpy as np
 import torch
@@ -50,13 +60,16 @@ class PaperAugmentation(Augmentation):
 
     A turn of -10 to 9 whole degrees in one plane, nearest neighbor; intensity scale 0.9 to 1.1 and
     shift -0.1 to 0.1 per sequence; each axis mirrored with probability 1/2. What a turn brings in is
-    background, not -1.
+    background with label 0. The published crop is that of a run's foreground share 0.
 
     Attributes:
         slice_jitter: draw scale and shift for each slice of the first axis anew, as published.
+        turn_fill: what a turn brings into the images: background, or -1 as published. In z-scored images -1 is
+            neither background nor a missing sequence, but a dark part of the brain.
     """
 
     slice_jitter: bool = False
+    turn_fill: Literal["background", "minus-one"] = "background"
 
     def apply(
         self, images: Images, labels: Labels, background: NDArray[np.float32], rng: np.random.Generator
@@ -65,11 +78,20 @@ class PaperAugmentation(Augmentation):
         planes = list(itertools.combinations(range(labels.ndim), 2))
         plane = planes[rng.integers(len(planes))]
         matrix = rotation(labels.ndim, plane, math.radians(int(rng.integers(-10, 10))))
+        brought_in = self._brought_in(labels, matrix) if self.turn_fill == "minus-one" else None
         images, labels = warp(images, labels, matrix, labels.shape, background, linear=False)
+        if brought_in is not None:
+            images = np.where(brought_in, np.float32(-1), images)
         slices = labels.shape[0] if self.slice_jitter else 1
         shape = (len(images), slices, *(1,) * (labels.ndim - 1))
         scale, shift = (rng.uniform(*limits, shape).astype(np.float32) for limits in ((0.9, 1.1), (-0.1, 0.1)))
         return mirror(images * scale + shift, labels, range(labels.ndim), rng)
+
+    @staticmethod
+    def _brought_in(labels: Labels, matrix: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Voxels that a turn takes from outside the patch, ``(*S,)``."""
+        ones, outside = np.ones((1, *labels.shape), np.float32), np.zeros(1, np.float32)
+        return warp(ones, labels, matrix, labels.shape, outside, linear=False)[0][0] == 0
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,8 @@ def read_case_manifest(path: Path, spec: DatasetSpec) -> RawCohort:
     if not rows:
         raise ValueError(f"The case manifest {path} lists no case.")
     cases, problems = collect(spec, _files(path, spec, rows))
-    return RawCohort(path, spec, cases, tuple(problems))
+    named = tuple(replace(case, labels_expected="a path in the column 'labels'") for case in cases)
+    return RawCohort(path, spec, named, tuple(problems))
 
 
 def _csv_rows(path: Path) -> list[dict[str, Any]]:

@@ -12,6 +12,14 @@ from DMAFTraining.data.index import Background, Normalization
 Image = NDArray[np.float32]
 
 
+class FlatImageError(ValueError):
+    """The image of ``sequence`` has one single intensity in the brain."""
+
+    def __init__(self, sequence: str) -> None:
+        super().__init__(f"{sequence} has no contrast inside the brain.")
+        self.sequence = sequence
+
+
 def normalize(
     images: Mapping[str, Image], method: Normalization, background: Background
 ) -> tuple[dict[str, Image], dict[str, float]]:
@@ -26,7 +34,7 @@ def normalize(
         The images, and what 0 became in each.
 
     Raises:
-        ValueError: a sequence has one single intensity in the brain.
+        FlatImageError: a sequence has one single intensity in the brain.
     """
     shared = np.sum(list(images.values()), axis=0, dtype=np.float32) > 0
     result, fill = {}, {}
@@ -35,7 +43,7 @@ def normalize(
         values = image[brain].astype(np.float64)
         mean, deviation = (values.mean(), values.std()) if values.size else (0.0, 0.0)
         if not deviation > 0:
-            raise ValueError(f"{name} has no contrast inside the brain.")
+            raise FlatImageError(name)
         scored = (image - mean) / deviation
         shift = background == "shifted"
         result[name] = (scored if shift else np.where(brain, scored, 0)).astype(np.float32)

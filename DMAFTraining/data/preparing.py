@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
 import re
 import shutil
-import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -21,9 +16,10 @@ from DMAFTraining.data.arrays import ArrayCase, to_arrays
 from DMAFTraining.data.datasets import DatasetSpec
 from DMAFTraining.data.files import place_folder, write_atomically
 from DMAFTraining.data.index import INDEX_FILE, CaseRecord, Preparation, StoreIndex, case_record, write_index
+from DMAFTraining.data.pool import run_all
+from DMAFTraining.data.problems import BadCaseError, BadCohortError, Problem
 from DMAFTraining.data.readers import RawCase, RawCohort
 from DMAFTraining.data.store import FOREGROUND, LABELS, PatchStore
-from DMAFTraining.data.volumes import BadCaseError
 from DMAFTraining.inference.metadata import sha256_file, sha256_text
 
 OnCase = Callable[[int, int], None]
@@ -33,18 +29,6 @@ _RECORDS = ".records"
 _PARTIAL = ".partial-"
 _RECIPE = 1  # raise it when prepared arrays would come out differently
 _SAME_SPACING = 0.01
-
-
-class BadCohortError(ValueError):
-    """Cases that cannot be used; ``problems`` are sentences that name them."""
-
-    def __init__(self, problems: Sequence[str], cases: int) -> None:
-        lines = "\n".join(f"  {problem}" for problem in problems)
-        super().__init__(
-            f"{len(problems)} problems were found; repair these files, or list the good cases in a case manifest."
-            f" {cases} cases are ready and will not be prepared again.\n{lines}"
-        )
-        self.problems = tuple(problems)
 
 
 @dataclass(frozen=True)
@@ -58,7 +42,7 @@ class _Task:
 @dataclass(frozen=True)
 class _Outcome:
     records: tuple[CaseRecord, ...] = ()
-    problems: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
 
 
 def prepare_store(
@@ -89,16 +73,18 @@ def prepare_store(
     tasks = [_Task(case, cohort.spec, store, preparation) for case in cohort.cases]
     records: list[CaseRecord] = []
     problems = list(cohort.problems)
-    for done, outcome in enumerate(_run(tasks, processes), 1):
+    ready = 0
+    for done, outcome in enumerate(run_all(_prepare, tasks, processes), 1):
         records += outcome.records
         problems += outcome.problems
+        ready += not outcome.problems
         if on_case:
             on_case(done, len(tasks))
     records.sort(key=lambda record: _natural(record.name))
     spacing = _common_spacing(records, cohort.spec.dims)
     problems += _spacing_problems(records, spacing) if cohort.spec.dims == 3 else []
     if problems:
-        raise BadCohortError(sorted(problems), len(records))
+        raise BadCohortError(problems, ready)
     _drop_others(store, {record.name for record in records})
     source, simulated = str(cohort.root.resolve()), cohort.simulated
     index = StoreIndex(cohort.spec, spacing, preparation, simulated, source, cohort.fingerprint, tuple(records))
@@ -114,38 +100,6 @@ def _claim(store: Path) -> None:
     (store / INDEX_FILE).unlink(missing_ok=True)
     for left_over in store.glob(f"{_PARTIAL}*"):
         shutil.rmtree(left_over)
-
-
-def _run(tasks: Sequence[_Task], processes: int | None) -> Iterator[_Outcome]:
-    count = min(processes or os.cpu_count() or 1, len(tasks))
-    if count <= 1:
-        yield from map(_prepare, tasks)
-        return
-    # Fork would copy threads of torch and ITK in an unknown state.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(count, mp_context=context, initializer=_end_with_parent) as pool:
-        waiting = [pool.submit(_prepare, task) for task in tasks]
-        try:
-            for future in as_completed(waiting):
-                yield future.result()
-        except BrokenProcessPool as error:
-            raise ValueError(
-                "A process that prepared cases ended by itself, probably for lack of memory; use fewer processes."
-            ) from error
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _end_with_parent() -> None:
-    """Without this, the processes would wait forever if the one that feeds them is killed."""
-    parent = multiprocessing.parent_process()
-
-    def watch() -> None:
-        if parent:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _prepare(task: _Task) -> _Outcome:
@@ -169,11 +123,13 @@ def _prepare(task: _Task) -> _Outcome:
 
 def _key(task: _Task) -> str:
     """Names what a prepared case depends on: the bytes of its files and how they are prepared."""
-    sources = {
-        what: [sha256_file(source.path), source.channel]
-        for what, source in task.case.sources.items()
-        if source.path.is_file()
-    }
+    sources = {}
+    for what, source in task.case.sources.items():
+        try:
+            sources[what] = [sha256_file(source.path), source.channel] if source.path.is_file() else None
+        except OSError as error:
+            bad = Problem(task.case.name, str(source), f"cannot be read ({error.strerror})", "Check its permissions.")
+            raise BadCaseError([bad]) from error
     return sha256_text(json.dumps([_RECIPE, task.spec.name, asdict(task.preparation), sources], sort_keys=True))
 
 
@@ -228,9 +184,15 @@ def _common_spacing(records: Sequence[CaseRecord], dims: int) -> tuple[float, ..
     return Counter(record.spacing for record in records).most_common(1)[0][0]
 
 
-def _spacing_problems(records: Sequence[CaseRecord], spacing: Sequence[float]) -> list[str]:
+def _spacing_problems(records: Sequence[CaseRecord], spacing: Sequence[float]) -> list[Problem]:
+    wanted = " x ".join(f"{step:g}" for step in spacing)
     return [
-        f"{record.name}: its voxels are {record.spacing} mm, those of most cases {tuple(spacing)} mm; resample it."
+        Problem(
+            record.name,
+            "",
+            f"has voxels of {' x '.join(f'{step:g}' for step in record.spacing)} mm, most cases of {wanted} mm",
+            f"Resample it to {wanted} mm.",
+        )
         for record in records
         if not np.allclose(record.spacing, spacing, rtol=_SAME_SPACING)
     ]

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from DMAFTraining.data.datasets import DATASETS, DatasetSpec
+from DMAFTraining.data.problems import Problem
 
 _NIFTI = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
 _TOKEN = re.compile(r"(.+)[_-]([^_-]+)")
@@ -33,6 +34,9 @@ class Source:
     path: Path
     channel: int | None = None
 
+    def __str__(self) -> str:
+        return str(self.path) if self.channel is None else f"{self.path} (channel {self.channel})"
+
 
 @dataclass(frozen=True)
 class RawCase:
@@ -43,12 +47,14 @@ class RawCase:
         images: file of each sequence that exists, in channel order.
         labels: file of the label map, None where there is none.
         codings: how that file may spell labels, each value in the file -> value in the store.
+        labels_expected: what that file should be called, for people.
     """
 
     name: str
     images: Mapping[str, Source]
     labels: Source | None
     codings: tuple[Mapping[int, int], ...]
+    labels_expected: str = "a label map"
 
     @property
     def sources(self) -> dict[str, Source]:
@@ -64,14 +70,14 @@ class RawCohort:
         root: the folder or manifest.
         spec: the data set.
         cases: by name.
-        problems: sentences about files that fit nowhere.
+        problems: files that fit nowhere, and cases that cannot be told apart.
         simulated: the folder was written by ``prepare simulate``.
     """
 
     root: Path
     spec: DatasetSpec
     cases: tuple[RawCase, ...]
-    problems: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
     simulated: bool = False
 
     @property
@@ -95,7 +101,7 @@ def find_cohort(root: Path, spec: DatasetSpec) -> RawCohort:
     if not root.is_dir():
         raise ValueError(f"There is no folder {root}.")
     cohort = _find_msd(root, spec) if (root / "imagesTr").is_dir() else _find_by_names(root, spec)
-    if not cohort.cases:
+    if not cohort.cases and not cohort.problems:
         known = ", ".join(spec.modalities.names)
         label = spec.label_tokens[0]
         raise ValueError(
@@ -130,31 +136,44 @@ def recognize(root: Path) -> RawCohort:
     return best
 
 
-def check_name(name: str) -> str | None:
-    """What is wrong with a case's name, if anything; it becomes the name of a folder."""
-    if CASE_NAME.fullmatch(name):
-        return None
-    return f"{name!r}: a case's name may have letters, digits and . _ - only, and begins with a letter or digit."
-
-
-def collect(spec: DatasetSpec, files: Iterable[tuple[str, str, Source]]) -> tuple[tuple[RawCase, ...], list[str]]:
-    """Cases and problems from ``(case, sequence or "labels", source)``."""
+def collect(spec: DatasetSpec, files: Iterable[tuple[str, str, Source]]) -> tuple[tuple[RawCase, ...], list[Problem]]:
+    """Cases and problems from ``(case, sequence or "labels", source)``; cases with problems are left out."""
     found: dict[str, dict[str, list[Source]]] = defaultdict(lambda: defaultdict(list))
     for name, what, source in files:
         found[name][what].append(source)
-    problems = [problem for name in sorted(found) if (problem := check_name(name))]
+    cases, problems = [], []
     for name in sorted(found):
-        for what, sources in found[name].items():
-            if len(sources) > 1:
-                places = " and ".join(str(source.path) for source in sources)
-                problems.append(f"{name}: there is more than one {what}: {places}; keep one, or rename a case.")
-    return tuple(_case(spec, name, found[name]) for name in sorted(found)), problems
+        problem = _name_problem(name) or _double(name, found[name])
+        if problem:
+            problems.append(problem)
+        else:
+            cases.append(_case(spec, name, found[name]))
+    return tuple(cases), problems
+
+
+def _name_problem(name: str) -> Problem | None:
+    """What is wrong with a case's name, if anything; it becomes the name of a folder."""
+    if CASE_NAME.fullmatch(name):
+        return None
+    what = "has a name with other signs than letters, digits and . _ -, or does not begin with a letter or digit"
+    return Problem(repr(name), "", what, "Rename it.")
+
+
+def _double(name: str, files: Mapping[str, list[Source]]) -> Problem | None:
+    """A case of which files exist more than once: two cases of one name, or a copy."""
+    doubles = [what for what, sources in files.items() if len(sources) > 1]
+    if not doubles:
+        return None
+    first, *others = files[doubles[0]]
+    places = " and ".join(str(source) for source in others)
+    what = f"is {doubles[0]} of this case, and so is {places} (more than once: {', '.join(doubles)})"
+    return Problem(name, str(first), what, "Keep one, or give one of two cases another name.")
 
 
 def _case(spec: DatasetSpec, name: str, files: Mapping[str, list[Source]]) -> RawCase:
     images = {modality: files[modality][0] for modality in spec.modalities.names if modality in files}
     labels = files[LABELS][0] if LABELS in files else None
-    return RawCase(name, images, labels, spec.label_codings)
+    return RawCase(name, images, labels, spec.label_codings, f"{name}_{spec.label_tokens[0]}.nii.gz")
 
 
 def _find_by_names(root: Path, spec: DatasetSpec) -> RawCohort:
@@ -165,8 +184,7 @@ def _find_by_names(root: Path, spec: DatasetSpec) -> RawCohort:
     own_folder = {path.parent for path, parts in parsed.items() if parts and parts[0] == path.parent.name}
     for path, parts in parsed.items():
         if parts is None:
-            hint = f"name it <case>_<{'|'.join((*spec.modalities.names, spec.label_tokens[0]))}>, or move it away."
-            problems.append(f"{path}: the name does not say which sequence it is; {hint}")
+            problems.append(_unknown_file(path, root, spec))
         else:
             name = path.parent.name if path.parent in own_folder else parts[0]
             known.append((name, parts[1], Source(path)))
@@ -174,16 +192,28 @@ def _find_by_names(root: Path, spec: DatasetSpec) -> RawCohort:
     return RawCohort(root, spec, cases, (*problems, *doubles), (root / "cohort.json").is_file())
 
 
+def _unknown_file(path: Path, root: Path, spec: DatasetSpec) -> Problem:
+    case = _NIFTI.sub("", path.name) if path.parent == root else path.parent.name
+    wanted = "|".join((*spec.modalities.names, spec.label_tokens[0]))
+    remedy = f"Name it <case>_<{wanted}>.nii.gz, or move it away."
+    return Problem(case, str(path), "has a name that does not say which sequence it is", remedy)
+
+
 def _nifti_files(root: Path) -> Iterator[Path]:
     """Every NIfTI file below a folder, through links too; a folder that is reached twice counts once."""
     seen = set()
-    for folder, below, names in os.walk(root, followlinks=True):
+    for folder, below, names in os.walk(root, onerror=_unreadable, followlinks=True):
         place = os.path.realpath(folder)
         if place in seen:
             below.clear()
             continue
         seen.add(place)
         yield from (Path(folder) / name for name in names if _NIFTI.search(name) and not name.startswith("."))
+
+
+def _unreadable(error: OSError) -> None:
+    """Without this, a folder that cannot be listed would count as empty."""
+    raise ValueError(f"The folder {error.filename} cannot be listed ({error.strerror}); check its permissions.")
 
 
 def _parse(path: Path, spec: DatasetSpec) -> tuple[str, str] | None:
@@ -199,13 +229,16 @@ def _parse(path: Path, spec: DatasetSpec) -> tuple[str, str] | None:
 def _find_msd(root: Path, spec: DatasetSpec) -> RawCohort:
     """Medical Segmentation Decathlon, Task01: 4-D images, channels named in dataset.json."""
     channels = _msd_channels(root / "dataset.json", spec)
-    cases = []
+    cases, problems = [], []
     for path in sorted((root / "imagesTr").glob("[!.]*.nii*")):
+        name = _NIFTI.sub("", path.name)
+        if problem := _name_problem(name):
+            problems.append(problem)
+            continue
         images = {name: Source(path, channels[name]) for name in spec.modalities.names if name in channels}
         label = root / "labelsTr" / path.name
         labels = Source(label) if label.is_file() else None
-        cases.append(RawCase(_NIFTI.sub("", path.name), images, labels, _MSD_CODING))
-    problems = [problem for case in cases if (problem := check_name(case.name))]
+        cases.append(RawCase(name, images, labels, _MSD_CODING, str(label)))
     return RawCohort(root, spec, tuple(cases), tuple(problems))
 
 

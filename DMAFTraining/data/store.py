@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -130,12 +131,16 @@ class PatchStore:
             ValueError: the case does not have one of the sequences.
         """
         record = self.cases[case]
+        fills = [record.background[self._place(record, channel)] for channel in channels]
+        files = [*(self.spec.modalities.names[channel] for channel in channels), LABELS]
+        *volumes, truth = arrays = [self._array(record, file) for file in files]
+        for array in arrays:
+            _prefetch(array, start[0], size[0])
         images = np.empty((len(channels), *size), np.float32)
-        for row, channel in enumerate(channels):
-            fill = record.background[self._place(record, channel)]
-            copy_box(self._array(record, self.spec.modalities.names[channel]), start, images[row], fill)
+        for image, volume, fill in zip(images, volumes, fills, strict=True):
+            copy_box(volume, start, image, fill)
         labels = np.empty(tuple(size), np.uint8)
-        copy_box(self._array(record, LABELS), start, labels, 0)
+        copy_box(truth, start, labels, 0)
         return images, labels
 
     def read_case(self, case: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
@@ -165,3 +170,14 @@ class PatchStore:
     def _read_all(self) -> dict[tuple[str, str], Array]:
         files = [(case, file) for case in self.cases for file in (*case.available, LABELS, FOREGROUND)]
         return {(case.name, file): np.array(self._array(case, file)) for case, file in files}
+
+
+def _prefetch(array: Array, start: int, size: int) -> None:
+    """Ask the disk for some planes of a memory-mapped array in one go; the copy would ask page by page."""
+    file = array.base
+    if not (isinstance(array, np.memmap) and isinstance(file, mmap.mmap) and hasattr(file, "madvise")):
+        return
+    low, high = (array.offset + np.clip(plane, 0, len(array)) * array.strides[0] for plane in (start, start + size))
+    page = int(low) - int(low) % mmap.PAGESIZE
+    if high > page:
+        file.madvise(mmap.MADV_WILLNEED, page, int(high) - page)

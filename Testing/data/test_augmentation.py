@@ -83,6 +83,30 @@ def test_slice_jitter_differs_from_slice_to_slice_and_plain_jitter_does_not() ->
 
 
 @pytest.mark.parametrize("dims", [2, 3])
+def test_the_published_fill_is_minus_one_outside_the_patch_only(dims: int) -> None:
+    """With every voxel 5 and one label everywhere, what a turn brings in is all that differs."""
+    background = np.array([-3.0], np.float32)
+    turned = 0
+    for seed in range(8):
+        images, labels = np.full((1, *(16,) * dims), 5.0, np.float32), np.ones((16,) * dims, np.uint8)
+        published, found = PaperAugmentation(turn_fill="minus-one").apply(
+            images, labels, background, np.random.default_rng(seed)
+        )
+        ours, same = PaperAugmentation().apply(images, labels, background, np.random.default_rng(seed))
+        assert np.array_equal(found, same)
+        outside = found == 0  # labels that a turn brings in are 0 either way
+        assert np.array_equal(published[:, ~outside], ours[:, ~outside])
+        turned += outside.any()
+        if outside.any():
+            # One scale and shift for all voxels: two values give both, and the third follows from them.
+            brain, fill, other = ours[0][~outside][0], ours[0][outside], published[0][outside]
+            scale = (brain - fill[0]) / 8
+            assert fill == pytest.approx(np.full_like(fill, fill[0]))
+            assert other == pytest.approx(np.full_like(other, brain - 6 * scale), abs=1e-4)
+    assert turned >= 4
+
+
+@pytest.mark.parametrize("dims", [2, 3])
 def test_the_standard_recipe_changes_the_brain_only(dims: int) -> None:
     background = np.array([0.0, -2.0], np.float32)
     loud = StandardAugmentation(**{f"{name}_share": 1.0 for name in ("noise", "blur", "coarse", "contrast", "gamma")})

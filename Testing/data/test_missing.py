@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
+import hashlib
+import math
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from DMAFTraining.data.missing import (
@@ -58,27 +60,43 @@ def literal_manifest(count: int, rates: tuple[float, float, float, float], seed:
     return np.stack(columns, axis=1)
 
 
+def fingerprint(names: Sequence[object], table: np.ndarray) -> str:
+    """SHA-256 of a line ``name,flag,flag,...`` for each row."""
+    lines = [f"{name},{','.join('01'[int(flag)] for flag in row)}\n" for name, row in zip(names, table, strict=True)]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+# The fingerprints are those of the published tables datasets/BraTS/brats_split/Brats2020_imb_split_mr*.csv of the
+# repository Jun-Jie-Shi/PASSION at commit 914a79f891e5532acd10aa309b76a4c88d5a95c3, read row by row: all 219 names,
+# without the prefix HG_ or LG_ and sorted, with the flags of T1, T1ce, FLAIR, T2. No row differs.
 @pytest.mark.parametrize(
-    ("rates", "flair", "t1ce", "t1", "t2"),
+    ("rates", "flair", "t1ce", "t1", "t2", "published"),
     [
-        ((0.2, 0.4, 0.6, 0.8), 90, 135, 184, 43),
-        ((0.1, 0.3, 0.7, 0.9), 68, 156, 200, 23),
-        ((0.2, 0.2, 0.5, 0.8), 111, 180, 179, 44),
-        ((0.2, 0.2, 0.8, 0.5), 43, 180, 179, 113),
-        ((0.5, 0.5, 0.2, 0.8), 185, 111, 113, 42),
-        ((0.5, 0.5, 0.8, 0.2), 42, 111, 113, 186),
-        ((0.8, 0.8, 0.2, 0.5), 189, 44, 46, 118),
-        ((0.8, 0.8, 0.5, 0.2), 116, 44, 46, 190),
+        ((0.2, 0.4, 0.6, 0.8), 90, 135, 184, 43, "552901f6cc0e4c64c44e99d9e65ab9b98c30a60df0759908bb2f88dbfb2b9180"),
+        ((0.1, 0.3, 0.7, 0.9), 68, 156, 200, 23, "5ef1c6327972d06b9a6eb6bc2f395bb3ba2bb2c14b01d41184e6ffb3d5cff736"),
+        ((0.2, 0.2, 0.5, 0.8), 111, 180, 179, 44, "0fcc73846fcba75d6a6670b96cb7d27d99e26903033417b1389f6dd33fa1972e"),
+        ((0.2, 0.2, 0.8, 0.5), 43, 180, 179, 113, "c6f7b0a46d00c9996369cc0cf29da79dded38b6075a096e532edb6a917f5c7f7"),
+        ((0.5, 0.5, 0.2, 0.8), 185, 111, 113, 42, "0ea1c9bb07c8ec5ec63aad42b2b784f386e26216ff2ca08b077fad239ded406a"),
+        ((0.5, 0.5, 0.8, 0.2), 42, 111, 113, 186, "ff945be9fb8def8a23771d1259e67f48c31b2bcfd50fb813ac2b2309fc8938ba"),
+        ((0.8, 0.8, 0.2, 0.5), 189, 44, 46, 118, "61620b043f7f8b188cc178d87dfe0892ba0faed79456fc2eee952bbce0d9ec36"),
+        ((0.8, 0.8, 0.5, 0.2), 116, 44, 46, 190, "ea22b7a1fade4e2b4b3a10c03ca470644eeccea6e3bc901a7859425172e6e59a"),
     ],
 )
 def test_the_eight_published_manifests(
-    rates: tuple[float, float, float, float], flair: int, t1ce: int, t1: int, t2: int
+    rates: tuple[float, float, float, float], flair: int, t1ce: int, t1: int, t2: int, published: str
 ) -> None:
     table = draw_manifest(TRAIN, rates)
     assert table.sum(axis=0).tolist() == [t1, t1ce, flair, t2]
+    assert fingerprint(TRAIN, table) == published
     sorted_names = sorted(map(published_name, TRAIN))
     rows = dict(zip(sorted_names, literal_manifest(219, rates, 1037).tolist(), strict=True))
     assert [rows[published_name(name)] for name in TRAIN] == table.tolist()
+
+
+def test_the_published_manifest_of_brats_2018() -> None:
+    """Brats2018_imb_split_mr2468.csv of the same commit: 199 rows, names sorted; the fingerprint counts the rows."""
+    table = draw_manifest([f"{row:03d}" for row in range(199)], (0.2, 0.4, 0.6, 0.8))
+    assert fingerprint(range(199), table) == "9fc619eaa8a238a9aeaa1acb192be4981c08815834af0e5878c63b119d5551a5"
 
 
 def test_combinations_of_mr2468() -> None:
@@ -104,7 +122,7 @@ def test_global_random_state_is_left_alone() -> None:
 
 
 @given(
-    st.lists(st.floats(0, 0.95), min_size=1, max_size=5).map(tuple),
+    st.lists(st.floats(0, 0.95), min_size=1, max_size=6).map(tuple),
     st.integers(1, 60),
     st.integers(0, 2**32 - 1),
 )
@@ -115,6 +133,42 @@ def test_nobody_has_nothing_and_rate_0_is_always_there(rates: tuple[float, ...],
     assert table.any(axis=1).all()
     assert all(table[:, column].all() for column, rate in enumerate(rates) if rate == 0)
     assert np.array_equal(table, draw_manifest(names, rates, seed))
+
+
+@given(
+    st.integers(1, 6).flatmap(lambda count: st.lists(st.floats(0, 0.9), min_size=count, max_size=count)).map(tuple),
+    st.integers(0, 2**32 - 1),
+)
+@settings(max_examples=40, deadline=None)
+def test_realized_rates_are_the_expected_ones(rates: tuple[float, ...], seed: int) -> None:
+    """A row without anything is drawn again, so a rate p becomes 1 - (1 - p) / (1 - product of all rates).
+
+    Whole counts of each combination are rounded down (at most one row each) and the rest is random: five
+    deviations of a share of 2000, and the rows that rounding moves.
+    """
+    count, combinations = 2000, 2 ** len(rates) - 1
+    table = draw_manifest([str(n) for n in range(count)], rates, seed)
+    expected = 1 - (1 - np.asarray(rates)) / (1 - math.prod(rates))
+    slack = 5 * np.sqrt(expected * (1 - expected) / count) + combinations / count
+    assert (np.abs(1 - table.mean(axis=0) - expected) <= slack).all()
+
+
+@given(st.floats(0, 0.95), st.integers(1, 50), st.integers(0, 2**32 - 1))
+def test_a_single_sequence_is_never_missing(rate: float, count: int, seed: int) -> None:
+    """With one sequence, a patient without it would have nothing."""
+    assert draw_manifest([str(n) for n in range(count)], (rate,), seed).all()
+    assert draw_by_rates((rate,), np.random.default_rng(seed)).all()
+    assert draw_subset(np.array([True]), np.random.default_rng(seed)).all()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 6])
+def test_rates_drawn_at_each_access_are_the_expected_ones(count: int) -> None:
+    rates = np.linspace(0.3, 0.8, count)
+    rng = np.random.default_rng(count)
+    rows = np.array([draw_by_rates(rates.tolist(), rng) for _ in range(4000)])
+    assert rows.any(axis=1).all()
+    expected = 1 - (1 - rates) / (1 - rates.prod())
+    assert 1 - rows.mean(axis=0) == pytest.approx(expected, abs=0.04)  # five deviations of 4000 draws
 
 
 def test_small_cohorts_are_not_filled_from_one_end() -> None:
@@ -133,20 +187,25 @@ def test_impossible_rates_are_refused(rates: tuple[float, ...]) -> None:
         draw_manifest(["a", "a"], (0.5, 0.5))
 
 
-def test_published_myops_tables() -> None:
-    base = published_myops(MYOPS_TRAIN, (0.3, 0.5, 0.7))
-    assert base is not None
-    assert base.sum(axis=0).tolist() == [16, 11, 8]
-    rows = dict(zip(MYOPS_TRAIN, base.astype(int).tolist(), strict=True))
-    assert (rows[101], rows[102], rows[109], rows[123]) == ([1, 1, 1], [0, 0, 1], [0, 1, 0], [0, 1, 1])
-    # In 735, bSSFP (0.7) has what T2 has in 357, LGE (0.3) what bSSFP has, T2 (0.5) what LGE has.
-    other = published_myops(MYOPS_TRAIN, (0.7, 0.3, 0.5))
-    assert other is not None
-    assert np.array_equal(other, base[:, [2, 0, 1]])
-    for rates in itertools.permutations((0.3, 0.5, 0.7)):
-        table = published_myops(MYOPS_TRAIN, rates)
-        assert table is not None
-        assert [table[:, rates.index(rate)].sum() for rate in (0.3, 0.5, 0.7)] == [16, 11, 8]
+# Patient 101: bSSFP, LGE and T2; 102: T2 alone; and so on, in the table 357.
+MYOPS_357 = """
+101 111 102 001 103 101 104 100 105 100 106 100 108 101 109 010 110 010 112 100
+113 101 114 100 116 110 118 111 119 110 121 111 122 110 123 011 124 110 125 110
+"""
+
+
+@pytest.mark.parametrize("digits", ["357", "375", "537", "573", "735", "753"])
+def test_published_myops_tables(digits: str) -> None:
+    """The column of a sequence is that of 357 with the same rate: in 735, LGE (.3) has what bSSFP has there."""
+    table = published_myops(MYOPS_TRAIN, [int(digit) / 10 for digit in digits])
+    assert table is not None
+    wanted = [[flags["357".index(digit)] == "1" for digit in digits] for flags in MYOPS_357.split()[1::2]]
+    assert list(map(int, MYOPS_357.split()[::2])) == list(MYOPS_TRAIN)
+    assert table.tolist() == wanted
+    assert table.sum(axis=0).tolist() == [{"3": 16, "5": 11, "7": 8}[digit] for digit in digits]
+
+
+def test_no_published_myops_table_for_other_rates_or_patients() -> None:
     assert published_myops(MYOPS_TRAIN, (0.3, 0.3, 0.7)) is None
     assert published_myops((107,), (0.3, 0.5, 0.7)) is None
 

@@ -94,7 +94,7 @@ def test_problems_end_with_2_and_a_sentence(
     (tmp_path / "raw" / "q" / "q_t1.nii.gz").write_bytes(b"no image")
     assert main(["brats", "--root", str(tmp_path / "raw"), "--output", str(tmp_path / "store"), *ONE]) == 2
     err = capsys.readouterr().err
-    assert "error: 2 problems were found" in err
+    assert "error: 2 problems in 2 cases:" in err
     assert "p: it has no label map" in err
     assert "q_t1.nii.gz cannot be read as an image" in err
     assert main(["brats", "--root", str(tmp_path / "none"), "--output", str(tmp_path / "s"), *ONE]) == 2
@@ -117,6 +117,10 @@ def test_help_shows_examples(command: str, capsys: pytest.CaptureFixture[str]) -
         ("", StandardAugmentation()),
         ("augmentation: PaperAugmentation", PaperAugmentation()),
         ("augmentation: {class_path: PaperAugmentation, init_args: {slice_jitter: true}}", PaperAugmentation(True)),
+        (
+            "augmentation: {class_path: PaperAugmentation, init_args: {turn_fill: minus-one}}",
+            PaperAugmentation(turn_fill="minus-one"),
+        ),
         ("augmentation: NoAugmentation", NoAugmentation()),
         ("augmentation: {mirror_axes: [0, 1], zoom: [0.9, 1.1]}", StandardAugmentation((0, 1), zoom=(0.9, 1.1))),
     ],

@@ -17,7 +17,8 @@ import pytest
 from DMAFTraining.data.datasets import BRATS, MYOPS
 from DMAFTraining.data.index import Preparation, read_index
 from DMAFTraining.data.opening import open_or_prepare
-from DMAFTraining.data.preparing import BadCohortError, prepare_store
+from DMAFTraining.data.preparing import prepare_store
+from DMAFTraining.data.problems import BadCohortError
 from DMAFTraining.data.readers import find_cohort
 from DMAFTraining.data.store import PatchStore
 from DMAFTraining.inference.preprocessing import zscore_brain
@@ -203,7 +204,7 @@ def test_killed_in_the_middle_it_goes_on_where_it_was(tmp_path: Path, write_case
 def test_a_process_that_dies_is_reported(tmp_path: Path, write_case: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     from concurrent.futures.process import BrokenProcessPool
 
-    from DMAFTraining.data import preparing
+    from DMAFTraining.data import pool
 
     for n in range(2):
         write_case(tmp_path / "raw" / f"p{n}", f"p{n}", seed=n)
@@ -211,7 +212,7 @@ def test_a_process_that_dies_is_reported(tmp_path: Path, write_case: Write, monk
     def die(_: object) -> None:
         raise BrokenProcessPool
 
-    monkeypatch.setattr(preparing, "as_completed", die)
+    monkeypatch.setattr(pool, "as_completed", die)
     with pytest.raises(ValueError, match="use fewer processes"):
         prepare_store(find_cohort(tmp_path / "raw", BRATS), tmp_path / "store", processes=2)
 
@@ -230,7 +231,9 @@ def test_cases_of_another_voxel_size_are_named(tmp_path: Path, write_case: Write
         arrays = write_case(tmp_path / "raw" / f"p{n}", f"p{n}", seed=n)
     for what, array in arrays.items():
         write_image(tmp_path / "raw" / "p2" / f"p2_{what}.nii.gz", array, spacing=(2.0, 2.0, 2.0))
-    with pytest.raises(BadCohortError, match=r"p2: its voxels are \(2\.0, 2\.0, 2\.0\) mm, those of most cases \(1"):
+    with pytest.raises(
+        BadCohortError, match=r"p2: it has voxels of 2 x 2 x 2 mm, most cases of 1 x 1 x 1 mm\. Resample it"
+    ):
         prepare_store(find_cohort(tmp_path / "raw", BRATS), tmp_path / "store", processes=1)
 
 

@@ -7,49 +7,19 @@ Sources: FreeSurfer-style whole-head label maps (Billot et al., SynthSeg, Medica
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
-from scipy import ndimage
 
+from DMAFTraining.data.simulation.membranes import add_membranes, open_sulci
+from DMAFTraining.data.simulation.tissues import PARENCHYMA as PARENCHYMA
+from DMAFTraining.data.simulation.tissues import Tissue as Tissue
 from DMAFTraining.data.simulation.types import BoolArray, LabelArray, Matrix
 
 MARGIN_MM = 10
 SPLITS = {"train": range(1, 15), "validation": range(15, 18), "test": range(18, 21)}
 """Numbers of the people in each split; a person is in one split only."""
-
-
-class Tissue(IntEnum):
-    """What a voxel is made of. Values from ``DURA`` on are outside the brain."""
-
-    BACKGROUND = 0
-    WHITE = 1
-    GRAY = 2
-    CSF = 3
-    DEEP_GRAY = 4
-    BRAINSTEM = 5
-    CEREBELLUM_WHITE = 6
-    CEREBELLUM_GRAY = 7
-    VENTRICLE = 8
-    CHOROID = 9
-    SINUS = 10
-    FALX = 11
-    DURA = 12
-    BONE = 13
-    SCALP = 14
-
-
-PARENCHYMA = (
-    Tissue.WHITE,
-    Tissue.GRAY,
-    Tissue.DEEP_GRAY,
-    Tissue.BRAINSTEM,
-    Tissue.CEREBELLUM_WHITE,
-    Tissue.CEREBELLUM_GRAY,
-)
-"""Tissues of the brain itself."""
 
 _FREESURFER: dict[Tissue, tuple[int, ...]] = {
     Tissue.WHITE: (2, 41, 25, 57, 28, 60),
@@ -61,9 +31,13 @@ _FREESURFER: dict[Tissue, tuple[int, ...]] = {
     Tissue.CEREBELLUM_GRAY: (8, 47),
     Tissue.VENTRICLE: (4, 43, 5, 44, 14, 15, 72),
     Tissue.CHOROID: (31, 63, 136, 137, 163, 164),
+    Tissue.ARTERY: (502,),
     Tissue.SINUS: (514,),
-    Tissue.BONE: (511,),
-    Tissue.SCALP: (502, 506, 507, 508, 512, 515, 516, 530),
+    Tissue.BONE: (515,),
+    Tissue.MARROW: (516,),
+    Tissue.SCALP: (507, 508, 509, 512),
+    Tissue.SKIN: (511,),
+    Tissue.EYE: (506, 530),
 }
 _LEFT_CORTEX, _RIGHT_CORTEX = 3, 42
 
@@ -121,8 +95,9 @@ def load_label_map(path: str | Path) -> Anatomy:
         raise ValueError(f"{path} holds no brain labels; give a FreeSurfer-style whole-head label map.")
     box = brain_box(np.isin(tissue_map, PARENCHYMA))
     tissue_map, labels = tissue_map[box].copy(), labels[box]
-    add_falx(tissue_map, labels == _LEFT_CORTEX, labels == _RIGHT_CORTEX)
-    add_dura(tissue_map)
+    left, right = labels == _LEFT_CORTEX, labels == _RIGHT_CORTEX
+    open_sulci(tissue_map, left | right)
+    add_membranes(tissue_map, left, right)
     return Anatomy(path.name.split(".")[0], tissue_map, shifted(affine, box))
 
 
@@ -146,30 +121,6 @@ def shifted(affine: Matrix, box: tuple[slice, ...]) -> Matrix:
     moved = affine.copy()
     moved[:3, 3] += affine[:3, :3] @ [part.start for part in box]
     return moved
-
-
-def add_falx(tissue: LabelArray, left: BoolArray, right: BoolArray) -> None:
-    """Turn the CSF sheet midway between the two hemispheres (bool masks) into ``FALX``, in place."""
-    to_left = ndimage.distance_transform_edt(~left)
-    to_right = ndimage.distance_transform_edt(~right)
-    sheet = (np.abs(to_left - to_right) < 1.2) & (to_left < 9) & (tissue == Tissue.CSF)
-    tissue[sheet] = Tissue.FALX
-
-
-def add_dura(tissue: LabelArray) -> None:
-    """Turn the outermost millimeters of CSF under the bone into ``DURA``, in place.
-
-    A map without bone (a template) gets a dura and bone shell around its hull instead.
-    """
-    bone = tissue >= Tissue.BONE
-    if bone.any():
-        near = ndimage.distance_transform_edt(~bone) < 2.3
-        tissue[near & (tissue == Tissue.CSF)] = Tissue.DURA
-        return
-    outside = ndimage.distance_transform_edt(tissue == Tissue.BACKGROUND)
-    tissue[(outside > 0) & (outside < 2.3)] = Tissue.DURA
-    tissue[outside >= 2.3] = Tissue.BONE
-    tissue[outside >= 8.0] = Tissue.SCALP
 
 
 def list_anatomies(folder: str | Path, split: str | None = None) -> list[Path]:

@@ -13,11 +13,13 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from DMAFTraining.data.simulation.anatomy import Tissue, add_falx, brain_box, read_ras, shifted
+from DMAFTraining.data.simulation.anatomy import Tissue, brain_box, read_ras, shifted
+from DMAFTraining.data.simulation.appearance import draw_appearance, paint_tumor
 from DMAFTraining.data.simulation.artifacts import degrade, strip_mask
 from DMAFTraining.data.simulation.case import SimulatedCase, find_midline, finish, place_tumor
-from DMAFTraining.data.simulation.contrast import SEQUENCES, draw_appearance, draw_texture, paint_tumor
-from DMAFTraining.data.simulation.shape import draw_pose
+from DMAFTraining.data.simulation.contrast import SEQUENCES, draw_texture
+from DMAFTraining.data.simulation.membranes import add_sheets
+from DMAFTraining.data.simulation.shape import Grid, draw_pose
 from DMAFTraining.data.simulation.template import classify_regions, world_coordinates
 from DMAFTraining.data.simulation.tissue_map import TissueMap
 from DMAFTraining.data.simulation.types import BoolArray, FloatArray, LabelArray, Matrix
@@ -89,7 +91,7 @@ def _rough_tissue(t1: FloatArray, t1ce: FloatArray, brain: BoolArray, affine: Ma
     tissue = classify_regions((kind == 2).astype(np.float32), (brain & (kind == 1)).astype(np.float32), brain, affine)
     x = world_coordinates(brain.shape, affine)[0]
     cortex = tissue == Tissue.GRAY
-    add_falx(tissue, cortex & (x < 0), cortex & (x > 0))
+    add_sheets(tissue, cortex & (x < 0), cortex & (x > 0))
     bright = t1ce > 1.3 * np.median(t1ce[tissue == Tissue.WHITE])
     tissue[bright & brain] = Tissue.SINUS
     return tissue
@@ -100,7 +102,7 @@ def simulate_on_background(background: Background, rng: np.random.Generator, spa
 
     Args:
         background: the real scan.
-        rng: source of randomness; the same state gives the same case.
+        rng: source of randomness; one made from the same seed gives the same case.
         spacing: voxel edge of the case in mm.
 
     Raises:
@@ -108,22 +110,23 @@ def simulate_on_background(background: Background, rng: np.random.Generator, spa
     """
     if spacing <= 0:
         raise ValueError(f"The spacing is {spacing} mm; give a positive number, for example 2.")
-    pose = draw_pose(background.tissue.shape, find_midline(background.tissue), spacing, rng)
-    tissues, tumor, plan = place_tumor(background.tissue, pose, rng)
-    texture = draw_texture(pose.grid, rng)
-    looks = None if plan is None else draw_appearance(plan.kind, rng)
+    for_pose, for_tumor, for_paint, for_scan = rng.spawn(4)
+    pose = draw_pose(background.tissue.shape, find_midline(background.tissue), spacing, for_pose)
+    tissues, tumor, plan = place_tumor(background.tissue, pose, for_tumor)
+    texture = draw_texture(pose.grid, for_paint)
+    looks = None if plan is None else draw_appearance(plan.kind, for_paint)
     soft = _soft_tissues(tissues, (Tissue.GRAY, Tissue.DEEP_GRAY, Tissue.BRAINSTEM))
     soft += _soft_tissues(tissues, (Tissue.CEREBELLUM_GRAY, Tissue.CEREBELLUM_WHITE))
     images = {}
     for name in SEQUENCES:
         image = tissues.pose.sample_image(background.images[name])
-        image = _vary(image, soft, rng)
+        image = _vary(image, soft, pose.grid, for_paint)
         if looks is not None:
-            image = paint_tumor(image, tumor, looks[name], texture, rng)
-        images[name] = degrade(image, pose.grid, rng, severity=0.5)
+            image = paint_tumor(image, tumor, looks[name], texture, for_paint)
+        images[name] = degrade(image, pose.grid, for_scan, severity=0.5)
     brain = tissues.labels > Tissue.BACKGROUND
-    mask = brain & strip_mask(-ndimage.distance_transform_edt(brain) * spacing, pose.grid, rng)
-    return finish(background.name, images, mask, tumor, pose, plan)
+    mask = brain & strip_mask(-ndimage.distance_transform_edt(brain) * spacing, pose.grid, for_scan)
+    return finish(background.name, images, mask, tumor, tissues, plan)
 
 
 def _soft_tissues(tissues: TissueMap, wanted: Iterable[Tissue]) -> list[FloatArray]:
@@ -132,11 +135,13 @@ def _soft_tissues(tissues: TissueMap, wanted: Iterable[Tissue]) -> list[FloatArr
     return [ndimage.gaussian_filter(tissues.fraction(tissue), sigma) for tissue in wanted]
 
 
-def _vary(image: FloatArray, soft: list[FloatArray], rng: np.random.Generator) -> FloatArray:
-    """Another contrast of the same scan; white matter stays at about 1."""
-    image = np.maximum(image, 0.02) ** np.float32(np.exp(rng.normal(0.0, 0.16)))
+def _vary(image: FloatArray, soft: list[FloatArray], grid: Grid, rng: np.random.Generator) -> FloatArray:
+    """Another contrast of the same scan, as a whole, by tissue, and here more than there; white matter stays at 1."""
+    image = np.maximum(image, 0.02) ** np.float32(np.exp(rng.normal(0.0, 0.2)))
     for share in soft:
-        image = image * (1.0 + rng.normal(0.0, 0.06) * share)
+        local = rng.normal(0.0, 0.07) + rng.uniform(0.0, 0.05) * grid.noise(rng.uniform(20.0, 50.0), rng)
+        image = image * (1.0 + local * share)
+    image = image * (1.0 + rng.uniform(0.0, 0.03) * grid.noise(rng.uniform(6.0, 15.0), rng))
     # Vessels and sinuses differ most between people and between doses of contrast agent.
-    image += np.clip(image - 1.25, 0.0, 0.3) * rng.uniform(-0.5, 1.5)
+    image += np.clip(image - 1.25, 0.0, 0.3) * rng.uniform(-0.5, 1.5) * np.exp(0.4 * grid.noise(25.0, rng))
     return image.astype(np.float32)

@@ -8,22 +8,15 @@ from typing import Any
 import numpy as np
 
 from DMAFTraining.data.simulation.anatomy import PARENCHYMA, Anatomy, brain_box, shifted
+from DMAFTraining.data.simulation.appearance import draw_appearance, paint_tumor
 from DMAFTraining.data.simulation.artifacts import degrade, strip_mask
-from DMAFTraining.data.simulation.contrast import SEQUENCES, draw_appearance, draw_texture, paint_tumor
+from DMAFTraining.data.simulation.contrast import SEQUENCES, draw_texture
 from DMAFTraining.data.simulation.healthy import draw_extras, paint_healthy
 from DMAFTraining.data.simulation.shape import Pose, draw_pose
-from DMAFTraining.data.simulation.tissue_map import TissueMap, brain_hull, skull_depth
-from DMAFTraining.data.simulation.tumor import (
-    EDEMA,
-    ENHANCING,
-    NECROSIS,
-    Plan,
-    Tumor,
-    draw_plan,
-    grow,
-    push_of,
-    seed_cores,
-)
+from DMAFTraining.data.simulation.statistics import tissue_medians
+from DMAFTraining.data.simulation.tissue_map import TissueMap, brain_hull
+from DMAFTraining.data.simulation.tumor import EDEMA, ENHANCING, NECROSIS, Tumor, grow_tumor, no_tumor
+from DMAFTraining.data.simulation.tumor_plan import Plan, draw_plan
 from DMAFTraining.data.simulation.types import BoolArray, FloatArray, LabelArray, Matrix
 
 HEALTHY_SHARE = 0.05
@@ -54,7 +47,7 @@ def simulate_case(anatomy: Anatomy, rng: np.random.Generator, spacing: float = 2
 
     Args:
         anatomy: tissue map of a healthy head.
-        rng: source of randomness; the same state gives the same case.
+        rng: source of randomness; one made from the same seed gives the same case.
         spacing: voxel edge of the case in mm.
 
     Raises:
@@ -62,16 +55,18 @@ def simulate_case(anatomy: Anatomy, rng: np.random.Generator, spacing: float = 2
     """
     if spacing <= 0:
         raise ValueError(f"The spacing is {spacing} mm; give a positive number, for example 2.")
-    pose = draw_pose(anatomy.tissue.shape, find_midline(anatomy.tissue), spacing, rng)
-    tissues, tumor, plan = place_tumor(anatomy.tissue, pose, rng)
-    texture = draw_texture(pose.grid, rng)
-    images = paint_healthy(tissues, draw_extras(tissues, rng), texture, rng)
+    # Each part draws from a source of its own: the same patient has the same plan at any spacing.
+    for_pose, for_tumor, for_paint, for_scan = rng.spawn(4)
+    pose = draw_pose(anatomy.tissue.shape, find_midline(anatomy.tissue), spacing, for_pose)
+    tissues, tumor, plan = place_tumor(anatomy.tissue, pose, for_tumor)
+    texture = draw_texture(pose.grid, for_paint)
+    images = paint_healthy(tissues, draw_extras(tissues, for_paint), texture, for_paint)
     if plan is not None:
-        looks = draw_appearance(plan.kind, rng)
-        images = {name: paint_tumor(images[name], tumor, looks[name], texture, rng) for name in SEQUENCES}
-    mask = strip_mask(brain_hull(tissues.labels, spacing), pose.grid, rng)
-    images = {name: degrade(images[name], pose.grid, rng) for name in SEQUENCES}
-    return finish(anatomy.name, images, mask, tumor, pose, plan)
+        looks = draw_appearance(plan.kind, for_paint)
+        images = {name: paint_tumor(images[name], tumor, looks[name], texture, for_paint) for name in SEQUENCES}
+    mask = strip_mask(brain_hull(tissues.labels, spacing), pose.grid, for_scan)
+    images = {name: degrade(images[name], pose.grid, for_scan) for name in SEQUENCES}
+    return finish(anatomy.name, images, mask, tumor, tissues, plan)
 
 
 def find_midline(tissue: LabelArray) -> float:
@@ -82,28 +77,22 @@ def find_midline(tissue: LabelArray) -> float:
 
 def place_tumor(tissue: LabelArray, pose: Pose, rng: np.random.Generator) -> tuple[TissueMap, Tumor, Plan | None]:
     """Draw a tumor, push the anatomy aside and grow the tumor in it; no plan means a case without tumor."""
-    grid = pose.grid
     if rng.random() < HEALTHY_SHARE:
-        empty = np.zeros(grid.shape, np.float32)
-        return TissueMap(tissue, pose), Tumor(empty.astype(np.uint8), empty, empty, empty), None
+        return TissueMap(tissue, pose), no_tumor(pose.grid), None
     plan = draw_plan(rng)
-    before = pose.sample_labels(tissue)
-    depth = skull_depth(before, grid.spacing)
-    cores = seed_cores(plan, before, grid, rng)
-    pushed = pose.pushed(push_of(plan, cores, depth, grid))
-    tissues = TissueMap(tissue, pushed)
-    return tissues, grow(plan, cores, tissues, depth, rng), plan
+    tissues, tumor = grow_tumor(plan, tissue, pose, rng)
+    return tissues, tumor, plan
 
 
 def finish(
-    name: str, images: dict[str, FloatArray], mask: BoolArray, tumor: Tumor, pose: Pose, plan: Plan | None
+    name: str, images: dict[str, FloatArray], mask: BoolArray, tumor: Tumor, tissues: TissueMap, plan: Plan | None
 ) -> SimulatedCase:
     """Cut the background to exactly 0, keep the brain positive, crop to it, and write down what was drawn."""
-    box = brain_box(mask, margin=2)
+    box, grid = brain_box(mask, margin=2), tissues.pose.grid
     images, mask = {key: image[box] for key, image in images.items()}, mask[box]
     labels = np.where(mask, tumor.labels[box], 0).astype(np.uint8)
     cut = {key: np.where(mask, np.maximum(image, 1e-3), 0.0).astype(np.float32) for key, image in images.items()}
-    to_ml = pose.grid.spacing**3 / 1000.0
+    to_ml = grid.spacing**3 / 1000.0
     info: dict[str, Any] = {} if plan is None else asdict(plan)
     info["volumes_ml"] = {
         "WT": float((labels > 0).sum() * to_ml),
@@ -111,4 +100,6 @@ def finish(
         "ET": float((labels == ENHANCING).sum() * to_ml),
         "ED": float((labels == EDEMA).sum() * to_ml),
     }
-    return SimulatedCase(name, cut, labels, shifted(pose.grid.affine(), box), info)
+    info["midline_shift_mm"] = tumor.midline_shift
+    info["medians"] = tissue_medians(cut, tissues.labels[box], labels > 0)
+    return SimulatedCase(name, cut, labels, shifted(grid.affine(), box), info)

@@ -1,82 +1,116 @@
-"""The head without tumor: tissue contrast, texture, vessels, and bright spots that are not tumor."""
+"""The head without tumor: tissue contrast, texture, vessels, and bright things that are not tumor."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage
 
-from DMAFTraining.data.simulation.anatomy import PARENCHYMA, Tissue
-from DMAFTraining.data.simulation.contrast import SEQUENCES, Texture, draw_tissue
-from DMAFTraining.data.simulation.tissue_map import TissueMap
+from DMAFTraining.data.simulation.contrast import SEQUENCES, Range, Texture, draw_tissue
+from DMAFTraining.data.simulation.flow import add_fluid_flow, add_ghosts
+from DMAFTraining.data.simulation.tissue_map import TissueMap, brain_hull
+from DMAFTraining.data.simulation.tissues import FLUID, PARENCHYMA, Tissue
 from DMAFTraining.data.simulation.types import FloatArray
+from DMAFTraining.data.simulation.vessels import Vessels, draw_vessels
+from DMAFTraining.data.simulation.white_matter import draw_perivascular, draw_spots
 
-_VESSEL = {"t1": (0.3, 1.1), "t1ce": (1.3, 2.6), "flair": (0.3, 1.3), "t2": (0.2, 1.2)}
+_ARTERY: dict[str, Range] = {"t1": (0.2, 0.9), "t1ce": (1.5, 3.2), "flair": (0.1, 0.7), "t2": (0.1, 0.7)}
+_VEIN: dict[str, Range] = {"t1": (0.3, 0.9), "t1ce": (1.6, 3.3), "flair": (0.3, 1.1), "t2": (0.3, 1.5)}
+_SPOT: dict[str, Range] = {"t1": (-0.25, 0.0), "t1ce": (-0.2, 0.0), "flair": (0.2, 0.9), "t2": (0.15, 0.8)}
+_MESIAL_FLAIR: Range = (0.0, 0.14)
+_BORDER = (Tissue.CHOROID, Tissue.SINUS, Tissue.ARTERY, Tissue.FALX, Tissue.DURA)
 
 
 @dataclass(frozen=True)
 class Extras:
-    """Things beside plain tissue, each a share 0 to 1 (X, Y, Z).
+    """Things beside plain tissue, each a share of the voxel (X, Y, Z).
 
     Attributes:
-        vessels: tubes in the CSF spaces and on the cortex.
-        spots: white-matter hyperintensities and periventricular caps.
-        clump: where choroid plexus, sinuses and dura are thick or bright.
+        vessels: arteries and veins.
+        spots: strength of white-matter hyperintensities, 0 to 1.
+        perivascular: fluid around small vessels.
+        atrophy: cortex replaced by CSF; negative where sulci are narrower than in the tissue map.
+        thickness: white matter replaced by cortex; negative for thinner cortex.
+        folia: fluid between the leaves of the cerebellum.
+        mesial: cortex far from the skull (insula, cingulate, hippocampus).
+        clump: factor on choroid plexus, sinuses and membranes, which are thick here and thin there.
     """
 
-    vessels: FloatArray
+    vessels: Vessels
     spots: FloatArray
+    perivascular: FloatArray
+    atrophy: FloatArray
+    thickness: FloatArray
+    folia: FloatArray
+    mesial: FloatArray
     clump: FloatArray
 
 
 def draw_extras(tissues: TissueMap, rng: np.random.Generator) -> Extras:
-    """Draw vessels and bright spots for a tissue map."""
+    """Draw what makes one head differ from another with the same tissue map."""
     grid = tissues.pose.grid
-    tube = grid.noise(rng.uniform(14.0, 24.0), rng) ** 2 + grid.noise(rng.uniform(14.0, 24.0), rng) ** 2
-    width = rng.uniform(0.07, 0.2)
-    # Tubes end in brain tissue: only thin veins run through it.
-    room = tissues.fraction(Tissue.CSF) + 0.25 * tissues.fraction(Tissue.GRAY)
-    # Little in white matter: closed loops of a tube would pass for an unlabeled enhancing ring.
-    room += rng.uniform(0.0, 0.06) * tissues.fraction(Tissue.WHITE)
-    vessels = np.exp(-tube / width**2 / 2.0) * np.clip(1.6 * room, 0.0, 1.0)
-    white = tissues.fraction(Tissue.WHITE)
-    spots = np.zeros(grid.shape, np.float32)
-    if rng.random() < 0.5:
-        near = tissues.distance_to(tissues.is_any(Tissue.VENTRICLE))
-        reach = rng.uniform(1.5, 5.0) * np.exp(0.4 * grid.noise(15.0, rng))
-        spots += white * np.clip((reach - near) / 2.0 + 0.5, 0.0, 1.0) * rng.uniform(0.3, 1.0)
-    if rng.random() < 0.4:
-        blobs = grid.noise(rng.uniform(5.0, 9.0), rng) + 0.5 * grid.noise(40.0, rng)
-        spots += white * np.clip((blobs - rng.uniform(2.2, 3.0)) * 3.0, 0.0, 1.0)
-    clump = np.clip(0.75 + 0.45 * grid.noise(10.0, rng), 0.15, 1.4)
-    return Extras(vessels.astype(np.float32), np.clip(spots, 0.0, 1.0).astype(np.float32), clump.astype(np.float32))
+    hull = brain_hull(tissues.labels, grid.spacing)
+    gray, white = tissues.fraction(Tissue.GRAY), tissues.fraction(Tissue.WHITE)
+    fluid = tissues.fraction(Tissue.CSF)
+    gain = rng.uniform(-0.3, 1.8) * np.exp(0.3 * grid.noise(40.0, rng))
+    return Extras(
+        vessels=draw_vessels(tissues, hull, rng),
+        spots=draw_spots(tissues, rng),
+        perivascular=draw_perivascular(tissues, rng),
+        atrophy=np.minimum(gray, fluid * gain).astype(np.float32),
+        thickness=(np.minimum(gray, white) * rng.uniform(-0.6, 0.5)).astype(np.float32),
+        folia=_draw_folia(tissues, rng),
+        mesial=gray * np.clip((-hull - 14.0) / 6.0, 0.0, 1.0),
+        clump=np.clip(0.85 + 0.35 * grid.noise(10.0, rng), 0.2, 1.4).astype(np.float32),
+    )
+
+
+def _draw_folia(tissues: TissueMap, rng: np.random.Generator) -> FloatArray:
+    """Thin fissures in cerebellar cortex, roughly on shells around the brain stem."""
+    grid = tissues.pose.grid
+    stem = tissues.is_any(Tissue.BRAINSTEM)
+    if not stem.any():
+        return np.zeros(grid.shape, np.float32)
+    middle = ndimage.center_of_mass(stem)
+    from_stem = grid.positions() - grid.positions()[(slice(None), *(round(m) for m in middle))][:, None, None, None]
+    radius = np.sqrt((from_stem**2).sum(axis=0)) + 2.5 * grid.noise(14.0, rng)
+    wave = np.cos(2.0 * np.pi * radius / max(rng.uniform(4.5, 6.5), 2.2 * grid.spacing))
+    depth = rng.uniform(0.05, 0.35)
+    return depth * np.clip(2.0 * wave - 1.0, 0.0, 1.0) * tissues.fraction(Tissue.CEREBELLUM_GRAY)
 
 
 def paint_healthy(
     tissues: TissueMap, extras: Extras, texture: Texture, rng: np.random.Generator
 ) -> dict[str, FloatArray]:
     """Images of the head without tumor for every sequence, white matter about 1 (X, Y, Z)."""
-    lively = tissues.fraction(*PARENCHYMA)
-    border = tissues.fraction(Tissue.CHOROID, Tissue.SINUS, Tissue.FALX, Tissue.DURA)
+    lively, border, fluid = tissues.fraction(*PARENCHYMA), tissues.fraction(*_BORDER), tissues.fraction(*FLUID)
+    sinus = tissues.fraction(Tissue.SINUS)
     images = {}
     for name in SEQUENCES:
         values = draw_tissue(name, rng)
         image = tissues.paint(values)
-        signs = rng.choice([-1.0, 1.0], 3)
-        strength = rng.uniform(0.005, 0.035, 3)
-        image *= 1.0 + lively * (
-            strength[0] * signs[0] * texture.coarse
-            + strength[1] * signs[1] * texture.middle
-            + strength[2] * signs[2] * texture.fine
-        )
+        image += extras.atrophy * (values[Tissue.CSF] - values[Tissue.GRAY])
+        image += extras.thickness * (values[Tissue.GRAY] - values[Tissue.WHITE])
+        image += extras.folia * (values[Tissue.CSF] - values[Tissue.CEREBELLUM_GRAY])
+        image *= 1.0 + lively * _draw_unevenness(texture, rng)
         image *= 1.0 + border * (extras.clump - 1.0)
-        vessel = rng.uniform(*_VESSEL[name])
-        image += extras.vessels * (vessel - image)
-        image += extras.spots * _spot_gain(name, rng)
+        if name == "flair":
+            image *= 1.0 + extras.mesial * rng.uniform(*_MESIAL_FLAIR)
+        image += extras.spots * rng.uniform(*_SPOT[name])
+        image += extras.perivascular * (values[Tissue.CSF] - image)
+        image = add_fluid_flow(image, np.clip(fluid + extras.atrophy, 0.0, 1.0), name, tissues.pose.grid, rng)
+        vein = rng.uniform(*_VEIN[name])
+        image += extras.vessels.veins * (vein - image)
+        image += extras.vessels.arteries * (rng.uniform(*_ARTERY[name]) - image)
+        blood = sinus * values[Tissue.SINUS] + extras.vessels.veins * vein
+        image = add_ghosts(image, blood, tissues.pose.grid, rng)
         images[name] = np.clip(image, 0.02, None).astype(np.float32)
     return images
 
 
-def _spot_gain(name: str, rng: np.random.Generator) -> float:
-    ranges = {"t1": (-0.2, 0.0), "t1ce": (-0.2, 0.0), "flair": (0.2, 0.9), "t2": (0.15, 0.8)}
-    return float(rng.uniform(*ranges[name]))
+def _draw_unevenness(texture: Texture, rng: np.random.Generator) -> FloatArray:
+    """Relative change of brightness inside tissue, from the fields that the sequences share."""
+    signs, strength = rng.choice([-1.0, 1.0], 3), rng.uniform(0.005, 0.035, 3)
+    coarse, middle, fine = signs * strength
+    return coarse * texture.coarse + middle * texture.middle + fine * texture.fine

@@ -1,4 +1,4 @@
-"""Random pose and deformation of a head, and the push of a growing tumor (mass effect)."""
+"""Random pose and deformation of a head."""
 
 from __future__ import annotations
 
@@ -59,8 +59,9 @@ class Pose:
 
     def pushed(self, displacement: FloatArray) -> Pose:
         """The same pose after tissue moved by ``displacement`` mm (3, X, Y, Z) in output space."""
-        moved = self.source - np.tensordot(self.linear.astype(np.float32), displacement, 1)
-        return Pose(self.grid, self.linear, moved, self.midline)
+        index = np.indices(self.grid.shape, dtype=np.float32) - displacement / np.float32(self.grid.spacing)
+        moved = [ndimage.map_coordinates(part, index, order=1, mode="nearest") for part in self.source]
+        return Pose(self.grid, self.linear, np.stack(moved), self.midline)
 
     def side(self) -> FloatArray:
         """Signed distance to the midline in source mm: negative on the one, positive on the other side."""
@@ -99,7 +100,8 @@ def _rotation(angles: np.ndarray) -> Matrix:
 
 def draw_pose(shape: Shape, midline: float, spacing: float, rng: np.random.Generator) -> Pose:
     """Draw rotation, scale, left-right flip and a smooth deformation for a source of ``shape`` at 1 mm."""
-    scale = rng.uniform(0.9, 1.12, 3)
+    # Heads differ by about a tenth in size and by a twentieth in proportions.
+    scale = rng.uniform(0.92, 1.1) * rng.uniform(0.96, 1.04, 3)
     # Room for the larger head and for its turned corners.
     sizes = np.array(shape) / scale + 4.0
     grid = Grid(tuple(int(np.ceil(size / spacing)) + 1 for size in sizes), spacing)
@@ -115,22 +117,3 @@ def draw_pose(shape: Shape, midline: float, spacing: float, rng: np.random.Gener
     center = (np.array(shape) - 1) / 2.0
     source += center.astype(np.float32)[:, None, None, None]
     return Pose(grid, linear, source, midline)
-
-
-def mass_effect(
-    offset: FloatArray, outside: FloatArray, radius: float, depth: FloatArray, strength: float, decay: float
-) -> FloatArray:
-    """Displacement (3, X, Y, Z) in mm of tissue pushed away from a core.
-
-    Args:
-        offset: position of each voxel relative to the core's center in mm (3, X, Y, Z).
-        outside: distance to the core's border in mm, negative inside (X, Y, Z).
-        radius: radius of the core in mm.
-        depth: distance to the skull in mm; the skull does not move.
-        strength: largest displacement in mm.
-        decay: distance in mm over which the push falls to 37 %.
-    """
-    length = np.sqrt((offset**2).sum(axis=0)) + 1e-3
-    push = strength * np.exp(-np.clip(outside, 0.0, None) / decay)
-    push *= np.clip(length / max(radius, 2.0 * strength), 0.0, 1.0) * np.clip(depth / 15.0, 0.0, 1.0)
-    return (offset / length * push).astype(np.float32)

@@ -2,11 +2,43 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy import ndimage
 
-from DMAFTraining.data.simulation.anatomy import MARGIN_MM, Anatomy, Tissue, add_dura, add_falx, brain_box, shifted
+from DMAFTraining.data.simulation.anatomy import MARGIN_MM, Anatomy, Tissue, brain_box, shifted
+from DMAFTraining.data.simulation.membranes import add_membranes
 from DMAFTraining.data.simulation.types import BoolArray, FloatArray, LabelArray, Matrix
+
+_FLUID = 0.25
+"""Share of fluid from which a voxel counts as fluid."""
+
+
+@dataclass(frozen=True)
+class _Ellipsoid:
+    """A region of MNI space on both sides of the midline: center and radii in mm, the center's x to one side."""
+
+    center: tuple[float, float, float]
+    radii: tuple[float, float, float]
+
+    def holds(self, world: FloatArray) -> BoolArray:
+        """Which of the positions in mm (3, X, Y, Z) lie inside."""
+        place = np.stack([np.abs(world[0]), world[1], world[2]])
+        distance = [((p - c) / r) ** 2 for p, c, r in zip(place, self.center, self.radii, strict=True)]
+        return np.sum(distance, axis=0) < 1.0
+
+
+_NUCLEI = (
+    _Ellipsoid((11, -19, 7), (11, 13, 10)),  # thalamus
+    _Ellipsoid((26, 2, 1), (7, 17, 11)),  # putamen
+    _Ellipsoid((19, -4, -1), (6, 8, 6)),  # pallidum
+    _Ellipsoid((12, 14, 6), (7, 9, 12)),  # head of the caudate
+    _Ellipsoid((16, -4, 20), (5, 16, 7)),  # body of the caudate
+)
+_CEREBELLUM = _Ellipsoid((0, -64, -36), (56, 33, 27))
+_VENTRICLES = _Ellipsoid((0, -8, 12), (36, 54, 24))
+_CHOROID = _Ellipsoid((23, -40, 10), (4, 7, 8))
 
 
 def load_icbm152() -> Anatomy:
@@ -29,9 +61,7 @@ def load_icbm152() -> Anatomy:
     tissue = classify_regions(arrays[0][box], arrays[1][box], brain, affine)
     world = world_coordinates(tissue.shape, affine)
     cortex = tissue == Tissue.GRAY
-    add_falx(tissue, cortex & (world[0] < 0), cortex & (world[0] > 0))
-    _add_sinus(tissue, brain, world)
-    add_dura(tissue)
+    add_membranes(tissue, cortex & (world[0] < 0), cortex & (world[0] > 0))
     return Anatomy("icbm152", tissue, affine)
 
 
@@ -42,33 +72,28 @@ def world_coordinates(shape: tuple[int, ...], affine: Matrix) -> FloatArray:
 
 
 def classify_regions(white: FloatArray, gray: FloatArray, brain: BoolArray, affine: Matrix) -> LabelArray:
-    """Tissue map from white and gray matter probabilities (X, Y, Z) of a brain in MNI space."""
+    """Tissue map from white and gray matter probabilities (X, Y, Z) of a brain in MNI space.
+
+    What neither explains is fluid: in an average brain, sulci are where fluid is likely, not where it is certain.
+    """
     world = world_coordinates(brain.shape, affine)
-    tissue = np.zeros(brain.shape, np.uint8)
-    tissue[brain] = Tissue.CSF
-    tissue[brain & (gray > 0.3) & (gray >= white)] = Tissue.GRAY
-    tissue[brain & (white > 0.3) & (white > gray)] = Tissue.WHITE
+    tissue = np.where(gray >= white, Tissue.GRAY, Tissue.WHITE).astype(np.uint8)
+    tissue[white + gray < 1.0 - _FLUID] = Tissue.CSF
+    tissue[~brain] = Tissue.BACKGROUND
     x, y, z = np.abs(world[0]), world[1], world[2]
     stem = (x < 17) & (y < -12) & (y > -46) & (z < -10 - (y + 28) * 0.3) & ((x / 17) ** 2 + ((y + 27) / 15) ** 2 < 1)
-    behind = (y < -34) & (z < -14 - (y + 34) * 0.12) & (x < 58) & (z < -12 + (-y - 34) * 0.05)
-    cerebellum = behind & ~stem
-    inner = ((x / 30) ** 2 + ((y + 2) / 42) ** 2 + ((z - 12) / 22) ** 2) < 1
-    deep = (x < 34) & (y > -32) & (y < 22) & (z > -8) & (z < 22) & (tissue == Tissue.GRAY)
-    # The insula lies in the same box, but nearer to the surface.
-    deep &= ndimage.distance_transform_edt(brain) > 22
-    tissue[deep] = Tissue.DEEP_GRAY
-    tissue[(tissue == Tissue.CSF) & inner & (z > -6)] = Tissue.VENTRICLE
-    tissue[cerebellum & (tissue == Tissue.WHITE)] = Tissue.CEREBELLUM_WHITE
-    tissue[cerebellum & (tissue == Tissue.GRAY)] = Tissue.CEREBELLUM_GRAY
-    tissue[stem & np.isin(tissue, (Tissue.WHITE, Tissue.GRAY))] = Tissue.BRAINSTEM
+    cerebellum = _CEREBELLUM.holds(world) & ~stem
+    deep = np.any([nucleus.holds(world) for nucleus in _NUCLEI], axis=0)
+    between_hemispheres = (x < 4) & ((y > 22) | (y < -38))
+    ventricle = _VENTRICLES.holds(world) & (z > -6) & ~between_hemispheres
+    for region, old, new in (
+        (deep, Tissue.GRAY, Tissue.DEEP_GRAY),
+        (ventricle, Tissue.CSF, Tissue.VENTRICLE),
+        (_CHOROID.holds(world), Tissue.VENTRICLE, Tissue.CHOROID),
+        (cerebellum, Tissue.WHITE, Tissue.CEREBELLUM_WHITE),
+        (cerebellum, Tissue.GRAY, Tissue.CEREBELLUM_GRAY),
+        (stem, Tissue.WHITE, Tissue.BRAINSTEM),
+        (stem, Tissue.GRAY, Tissue.BRAINSTEM),
+    ):
+        tissue[region & (tissue == old)] = new
     return tissue
-
-
-def _add_sinus(tissue: LabelArray, brain: BoolArray, world: FloatArray) -> None:
-    """Superior sagittal, straight and transverse sinuses as CSF turned into ``SINUS``, in place."""
-    x, y, z = np.abs(world[0]), world[1], world[2]
-    rim = ~ndimage.binary_erosion(brain, iterations=7)
-    sagittal = rim & (x < 4) & ((z > 30) | (y < -70)) & (z > -10)
-    transverse = rim & (y < -55) & (np.abs(z + 14) < 5) & (x < 55)
-    straight = (x < 2.5) & (y < -45) & (y > -85) & (np.abs(z - (y + 70) * 0.6) < 3)
-    tissue[(sagittal | transverse | straight) & (tissue == Tissue.CSF)] = Tissue.SINUS

@@ -11,6 +11,8 @@ from DMAFTraining.data.simulation.anatomy import PARENCHYMA, Tissue
 from DMAFTraining.data.simulation.shape import Pose
 from DMAFTraining.data.simulation.types import BoolArray, FloatArray, LabelArray
 
+_SINUS_MM = 3.5
+
 
 class TissueMap:
     """What each output voxel is made of.
@@ -61,16 +63,19 @@ def skull_depth(labels: LabelArray, spacing: float) -> FloatArray:
 def brain_hull(labels: LabelArray, spacing: float, reach: float = 7.0) -> FloatArray:
     """Signed distance to a smooth hull around the brain tissue in mm, negative inside.
 
+    Dural sinuses that touch the brain belong to it, as in most brain-extracted scans.
+
     Args:
         labels: values of :class:`Tissue` (X, Y, Z).
         spacing: voxel edge in mm.
         reach: half width in mm of the gaps (sulci, fissures) that count as inside.
     """
     brain = np.isin(labels, PARENCHYMA)
-    near = ndimage.distance_transform_edt(~brain) * spacing <= reach
+    distance = ndimage.distance_transform_edt(~brain) * spacing
+    near = distance <= reach
     inner = ndimage.distance_transform_edt(near) * spacing
     hull = ndimage.binary_fill_holes(inner > reach)
-    hull |= brain
+    hull |= brain | ndimage.binary_dilation((labels == Tissue.SINUS) & (distance <= _SINUS_MM))
     outside = ndimage.distance_transform_edt(~hull)
     inside = ndimage.distance_transform_edt(hull)
     return np.asarray((outside - inside) * spacing, dtype=np.float32)
