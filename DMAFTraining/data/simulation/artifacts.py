@@ -28,7 +28,7 @@ def degrade(image: FloatArray, grid: Grid, rng: np.random.Generator, severity: f
     if rng.random() < 0.35 * severity:
         image = _thick_slices(image, grid.spacing, rng)
     else:
-        image = ndimage.gaussian_filter(image, severity * rng.uniform(0.1, 0.65) / grid.spacing)
+        image = ndimage.gaussian_filter(image, severity * rng.uniform(0.1, 1.2) / grid.spacing)
     if rng.random() < 0.12:
         image = _ring(image, rng)
     if rng.random() < 0.08:

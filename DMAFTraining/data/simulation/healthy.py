@@ -53,12 +53,13 @@ def draw_extras(tissues: TissueMap, rng: np.random.Generator) -> Extras:
     hull = brain_hull(tissues.labels, grid.spacing)
     gray, white = tissues.fraction(Tissue.GRAY), tissues.fraction(Tissue.WHITE)
     fluid = tissues.fraction(Tissue.CSF)
-    gain = rng.uniform(-0.3, 1.8) * np.exp(0.3 * grid.noise(40.0, rng))
+    # From brains that fill their skull to shrunken ones: sulci almost closed, or half as wide again as in the map.
+    gain = rng.uniform(-0.95, 0.6) * np.exp(0.3 * grid.noise(40.0, rng))
     return Extras(
         vessels=draw_vessels(tissues, hull, rng),
         spots=draw_spots(tissues, rng),
         perivascular=draw_perivascular(tissues, rng),
-        atrophy=np.minimum(gray, fluid * gain).astype(np.float32),
+        atrophy=np.clip(fluid * gain, -fluid, gray).astype(np.float32),
         thickness=(np.minimum(gray, white) * rng.uniform(-0.6, 0.5)).astype(np.float32),
         folia=_draw_folia(tissues, rng),
         mesial=gray * np.clip((-hull - 14.0) / 6.0, 0.0, 1.0),
