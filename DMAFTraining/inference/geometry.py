@@ -94,7 +94,7 @@ def read_volume(path: str | Path) -> Volume:
     array = sitk.GetArrayFromImage(image).transpose(2, 1, 0).astype(np.float32)
     if not np.isfinite(array).all():
         bad = int((~np.isfinite(array)).sum())
-        raise InputError(f"{path} holds {bad} voxels that are not numbers (NaN or infinite).", "Export it again.")
+        raise InputError(f"{path} holds {bad} voxel(s) that are not numbers (NaN or infinite).", "Export it again.")
     if array.min() == array.max():
         raise InputError(f"{path} is empty: every voxel has the value {array.flat[0]:g}.", "Choose another image.")
     return Volume(array, grid_of(image), str(path))

@@ -48,7 +48,7 @@ def check_nifti(path: Path) -> None:
     if found < expected:
         raise InputError(f"{path} is cut off: {found} of {expected} bytes of voxels.", "Copy or export it again.")
     if bad:
-        raise InputError(f"{path} holds {bad} voxels that are not numbers (NaN or infinite).", "Export it again.")
+        raise InputError(f"{path} holds {bad} voxel(s) that are not numbers (NaN or infinite).", "Export it again.")
 
 
 def _voxel_blocks(path: Path, start: int) -> Iterator[bytes]:

@@ -86,7 +86,7 @@ PLANTED = {
     "half": ("half/half_seg.nii.gz", "values that are not whole numbers", "nearest neighbor"),
     "junk": ("junk/junk_t2.nii.gz", "cannot be read as an image", "Copy or export it again."),
     "mirrored": ("mirrored/mirrored_flair.nii.gz", "than in mirrored_t1.nii.gz, but voxels that do not", "Copy the"),
-    "nan": ("nan/nan_flair.nii.gz", "holds 1 voxels that are not numbers", "Export it again."),
+    "nan": ("nan/nan_flair.nii.gz", "holds 1 voxel(s) that are not numbers", "Export it again."),
     "odd": ("odd/odd_perfusion.nii.gz", "does not say which sequence it is", "Name it <case>_<t1|t1ce|flair|t2|seg>"),
     "unlabeled": ("it", "has no label map", "Add unlabeled_seg.nii.gz"),
     "value": ("value/value_seg.nii.gz", "values 3, 4, 5, 7; expected are 0, 1, 2, 4 or 0, 1, 2, 3", "Translate"),

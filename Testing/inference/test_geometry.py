@@ -75,7 +75,7 @@ def test_reading_refuses_with_a_sentence(tmp_path: Path) -> None:
         tmp_path / "cut.nii": r"is cut off: 1264 of 2880 bytes of voxels",
         _write(tmp_path / "flat.mha", ball[0]): r"is not a 3-D image \(its size is 10 x 9\)",
         _write(tmp_path / "slice.nii.gz", ball[:1]): r"is not a 3-D image \(its size is 10 x 9 x 1\)",
-        _write(tmp_path / "nan.nii.gz", nan): "1 voxels that are not numbers",
+        _write(tmp_path / "nan.nii.gz", nan): r"1 voxel\(s\) that are not numbers",
         _write(tmp_path / "zero.nii.gz", np.zeros((4, 4, 4), np.int16)): "is empty: every voxel has the value 0",
         _write(tmp_path / "rgb.nrrd", np.ones((4, 4, 4, 3), np.float32), vector=True): "has 3 values per voxel",
         _write(tmp_path / "4d.nii.gz", np.ones((2, 4, 4, 4), np.float32)): "is not a 3-D image",
