@@ -14,7 +14,7 @@ from DMAFTraining.inference.errors import GeometryError, InputError
 from DMAFTraining.inference.geometry import Grid, Volume
 from DMAFTraining.inference.metadata import Preprocessing
 from DMAFTraining.inference.preprocessing import prepare_case, zscore_brain
-from DMAFTraining.inference.segmenter import Segmenter, labels_on_native_grid
+from DMAFTraining.inference.segmenter import Segmenter, labels_on_native_grid, most_probable
 from DMAFTraining.modalities import BRATS
 from tiny import head_grid, head_volume, write_tiny_bundle
 
@@ -164,3 +164,17 @@ def test_whole_head_is_noticed() -> None:
     volume = head_volume(head_grid())
     filled = replace(volume, array=volume.array + 0.1)
     assert [code for code, _ in prepare_case({"t1": filled}, BRATS, PREPARATION).warnings] == ["skull"]
+
+
+def test_probabilities_on_the_reference_grid_are_what_labels_come_from(segmenter: Segmenter) -> None:
+    case = segmenter.prepare({"t1": head_volume(head_grid()), "flair": head_volume(head_grid(), 1)})
+    box = tuple(slice(start, stop) for start, stop in case.native_box)
+    found = dict(segmenter.probabilities(case, "all"))
+    expected = {result.subset: result.labels for result in segmenter.segment(case, "all")}
+    assert list(found) == list(expected)
+    for subset, probabilities in found.items():
+        assert probabilities.shape == (4, *expected[subset][box].shape)
+        assert np.array_equal(most_probable(probabilities), expected[subset][box])
+        total = probabilities.sum(dim=0)
+        assert total.min() == 0  # the corners of the box are no brain
+        assert total.max() == pytest.approx(1, abs=1e-5)
