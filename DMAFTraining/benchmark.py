@@ -1,4 +1,13 @@
-"""Measure speed and memory: ``python -m DMAFTraining.benchmark step --networks mmformer --strategies none passion``."""
+"""Measurements and comparisons.
+
+    python -m DMAFTraining.benchmark step --networks mmformer --strategies none passion
+    python -m DMAFTraining.benchmark store --cohort BraTS2020
+    python -m DMAFTraining.benchmark matrix PLAN.yaml --output RUNS_FOLDER
+    python -m DMAFTraining.benchmark tables RUNS_FOLDER --output report
+
+``step``: speed and memory of training. ``store``: of reading patches. ``matrix``: a grid of training runs, each scored.
+``tables``: the paper's tables and figures from finished runs.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +24,10 @@ import torch
 from DMAFTraining import RESEARCH_NOTICE
 from DMAFTraining.balancing import STRATEGY_NAMES
 from DMAFTraining.benchmarking.floor import measure_machine
+from DMAFTraining.benchmarking.matrix.command import add_matrix
 from DMAFTraining.benchmarking.step import StepFigures, measure_step
+from DMAFTraining.benchmarking.store import add_store
+from DMAFTraining.benchmarking.tables import add_tables
 from DMAFTraining.data.config import DataConfig
 from DMAFTraining.data.missing import draw_manifest
 from DMAFTraining.networks import NETWORKS
@@ -40,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code (0 done, 2 bad input)."""
     options = _parser().parse_args(arguments)
     try:
-        for line in _step_table(options):
+        for line in options.run(options):
             print(line, flush=True)
     except ValueError as problem:
         print(f"error: {problem}", file=sys.stderr)
@@ -49,7 +61,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m DMAFTraining.benchmark", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m DMAFTraining.benchmark",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     step = commands.add_parser(
         "step",
@@ -76,6 +92,10 @@ def _parser() -> argparse.ArgumentParser:
     step.add_argument("--rounds", type=int, default=2, help="measurements per pattern, the best counts (default 2)")
     step.add_argument("--threads", type=int, default=0, help="CPU threads (default: all)")
     step.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 (default cpu)")
+    step.set_defaults(run=_step_table)
+    add_matrix(commands)
+    add_store(commands)
+    add_tables(commands)
     return parser
 
 
