@@ -31,6 +31,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
+from DMAFTraining.data.pool import ProcessDiedError
 from DMAFTraining.data.progress import progress
 from DMAFTraining.data.splits import SplitKind
 from DMAFTraining.evaluation.cohort import EvaluatedModel, Outcome, evaluate_cohort, finished_parts, open_models
@@ -55,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     try:
         return _evaluate_results(options) if one else _evaluate_cohort(options)
-    except ChildProcessError as error:
+    except ProcessDiedError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
     except (ValueError, OSError) as error:

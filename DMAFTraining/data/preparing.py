@@ -66,7 +66,8 @@ def prepare_store(
 
     Raises:
         BadCohortError: cases that cannot be used; all problems of all cases.
-        ValueError: the folder holds something else, or a process died.
+        ValueError: the folder holds something else.
+        ProcessDiedError: a process was ended from outside.
     """
     preparation = preparation or Preparation()
     _claim(store)

@@ -8,13 +8,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
+
 from DMAFTraining.data.datasets import DATASETS, DatasetSpec
 from DMAFTraining.data.opening import find_raw
+from DMAFTraining.data.pool import in_processes
 from DMAFTraining.data.readers import RawCase, RawCohort
 from DMAFTraining.data.splits import SplitKind, split_names
 from DMAFTraining.evaluation.case_scores import read_evaluation_case, score_case
 from DMAFTraining.evaluation.parts import Part, digest_sources, part_path, read_part, write_part
-from DMAFTraining.evaluation.workers import in_processes
 from DMAFTraining.inference.errors import InputError
 from DMAFTraining.inference.metadata import ORIENTATIONS, BundleMetadata, read_metadata, sha256_file
 from DMAFTraining.inference.segmenter import Segmenter
@@ -162,7 +164,7 @@ def evaluate_cohort(
 
     Raises:
         InputError: ``subsets`` names an unknown sequence.
-        ChildProcessError: a process was ended from outside.
+        ProcessDiedError: a process was ended from outside.
     """
     for model in models:
         chosen_subsets(subsets, model.metadata.modalities, model.metadata.modalities.full())
@@ -171,7 +173,13 @@ def evaluate_cohort(
         for model in models
         for case in model.cohort.cases
     ]
-    yield from in_processes(run_task, tasks, min(processes or os.cpu_count() or 1, len(tasks)))
+    yield from in_processes(_run_alone, tasks, min(processes or os.cpu_count() or 1, len(tasks)))
+
+
+def _run_alone(task: Task) -> Outcome:
+    """Compute with one thread, so that outcomes do not depend on how many processes there are."""
+    torch.set_num_threads(1)
+    return run_task(task)
 
 
 def run_task(task: Task) -> Outcome:

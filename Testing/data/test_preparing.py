@@ -213,7 +213,7 @@ def test_a_process_that_dies_is_reported(tmp_path: Path, write_case: Write, monk
         raise BrokenProcessPool
 
     monkeypatch.setattr(pool, "as_completed", die)
-    with pytest.raises(ValueError, match="use fewer processes"):
+    with pytest.raises(ValueError, match="with fewer processes"):
         prepare_store(find_cohort(tmp_path / "raw", BRATS), tmp_path / "store", processes=2)
 
 

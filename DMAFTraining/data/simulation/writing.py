@@ -11,7 +11,6 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from DMAFTraining import __version__
 from DMAFTraining.data.files import write_atomically
 from DMAFTraining.data.pool import run_all
 from DMAFTraining.data.progress import Report, progress
@@ -69,7 +68,6 @@ class BrainRecipe:
         """What the cases depend on; source files by name and SHA-256, wherever they lie."""
         return {
             "anatomy": "brain",
-            "program": __version__,
             "seed": self.seed,
             "spacing": self.spacing,
             "split": self.split,
@@ -193,7 +191,7 @@ class HeartRecipe:
     @property
     def settings(self) -> Mapping[str, Any]:
         """What the cases depend on."""
-        return {"anatomy": "heart", "program": __version__, "seed": self.seed}
+        return {"anatomy": "heart", "seed": self.seed}
 
     def open(self, processes: int | None) -> HeartWriter:
         """Hearts are drawn from formulas: there is nothing to read."""

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from DMAFTraining.evaluation.workers import in_processes
+from DMAFTraining.data.pool import ProcessDiedError, in_processes, run_all
 
 
 def test_closing_ends_processes_in_the_middle_of_their_tasks() -> None:
@@ -20,5 +20,10 @@ def test_closing_ends_processes_in_the_middle_of_their_tasks() -> None:
 
 
 def test_a_process_that_dies_is_reported() -> None:
-    with pytest.raises(ChildProcessError, match="ended by itself"):
+    with pytest.raises(ProcessDiedError, match="ended by itself"):
         list(in_processes(os._exit, [7], 1))
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_every_task_is_done_once(processes: int) -> None:
+    assert sorted(run_all(abs, [-3, 1, -2, 0], processes)) == [0, 1, 2, 3]
