@@ -51,9 +51,9 @@ def _load(path: Path) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         found = _OBJECT.search(str(error))
-        what = f"a Python object ({found[1]})" if found else "more than plain weights"
+        what = f"holds a Python object ({found[1]})" if found else "is no PyTorch checkpoint, or holds Python objects"
         raise ConversionError(
-            f"{path} holds {what}, which could run code and is never loaded. "
+            f"{path} {what}, which could run code and is never loaded. "
             f"Ask its authors for the state dict alone, or save that where you trust the file."
         ) from error
     except Exception as error:  # damaged bytes make the reader fail in almost any way
