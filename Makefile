@@ -22,7 +22,7 @@ lint: $(VENV)/.test ## style (ruff), types (mypy), import arrows (import-linter)
 	PYTHONPATH=DMAFSegment $(BIN)/lint-imports
 
 unit: $(VENV)/.test display ## the tests, on two cores
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 DMAF_DATA ?= ../shared/data
 preview: $(VENV)/.demo ## train the preview model again (hours on a CPU; DMAF_DATA names the folder of label maps and scans)
