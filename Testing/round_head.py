@@ -1,9 +1,10 @@
-"""A ball of a head with every tissue that matters to a tumor, for tests of the simulator."""
+"""Balls of heads with every tissue that matters to a tumor, for tests of the simulator."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from DMAFTraining.data.simulation.anatomy import Anatomy
 from DMAFTraining.data.simulation.shape import Grid, Pose
 from DMAFTraining.data.simulation.tissues import Tissue
 from DMAFTraining.data.simulation.types import BoolArray, LabelArray
@@ -38,3 +39,16 @@ def make_pose() -> Pose:
     """Output voxel = source voxel: a head made on the grid is its own source."""
     source = np.indices(GRID.shape).astype(np.float32)
     return Pose(GRID, np.eye(3) / SPACING, source, (GRID.shape[0] - 1) / 2.0)
+
+
+def ball_anatomy() -> Anatomy:
+    """A ball brain of 60 mm radius at 1 mm: white matter, 6 mm cortex, CSF, dura, bone, and two ventricles."""
+    axes = np.arange(150) - 74.5
+    x, y, z = np.meshgrid(axes, axes, axes, indexing="ij", sparse=True)
+    radius = np.sqrt(x**2 + y**2 + z**2)
+    tissue = np.zeros((150, 150, 150), np.uint8)
+    shells = [(72, Tissue.BONE), (66, Tissue.DURA), (64, Tissue.CSF), (60, Tissue.GRAY), (54, Tissue.WHITE)]
+    for limit, kind in shells:
+        tissue[radius < limit] = kind
+    tissue[np.sqrt((np.abs(x) - 12) ** 2 + y**2 / 4 + z**2) < 8] = Tissue.VENTRICLE
+    return Anatomy("phantom", tissue, np.eye(4))

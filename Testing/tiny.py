@@ -10,6 +10,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from DMAFTraining.data.brats import LABELS, REGIONS
+from DMAFTraining.data.datasets import MYOPS
 from DMAFTraining.inference.bundle import save_bundle
 from DMAFTraining.inference.geometry import Grid, Volume
 from DMAFTraining.inference.metadata import BundleMetadata, Preprocessing, Window
@@ -32,6 +33,25 @@ def tiny_metadata(window: tuple[int, int, int] = (32, 32, 32)) -> BundleMetadata
         regions=REGIONS,
         preprocessing=Preprocessing((4.0, 4.0, 4.0)),
         window=Window(window, 0.5),
+        training_data="none",
+        license="Apache-2.0",
+        simulated_training=True,
+    )
+
+
+def tiny_heart_metadata(config: DMAFNetConfig, step: float, slice_size: int, window: int) -> BundleMetadata:
+    """Description of a tiny model of slices: voxels of ``step`` mm, sides of the slice and of the window in voxels."""
+    return BundleMetadata(
+        name="tiny-heart",
+        version="1.0",
+        title="Tiny heart",
+        description="Random weights for tests.",
+        network={"name": "dmafnet", "config": asdict(config)},
+        modalities=MYOPS.modalities,
+        labels=MYOPS.labels,
+        regions=MYOPS.regions,
+        preprocessing=Preprocessing((step, step), "slices", slice_size=slice_size),
+        window=Window((window, window), 0.5),
         training_data="none",
         license="Apache-2.0",
         simulated_training=True,

@@ -18,11 +18,12 @@ from DMAFTraining.data.datasets import MYOPS
 from DMAFTraining.data.readers import find_cohort
 from DMAFTraining.data.simulated_cohort import write_cohort
 from DMAFTraining.data.simulation import writing
-from DMAFTraining.data.simulation.anatomy import Anatomy, Tissue
+from DMAFTraining.data.simulation.anatomy import Anatomy
 from DMAFTraining.data.simulation.cohort import Cohort
 from DMAFTraining.data.simulation.heart import HeartCohort
 from DMAFTraining.data.simulation.writing import BrainRecipe, WrittenCases
 from DMAFTraining.prepare import main
+from round_head import ball_anatomy
 from tiny_recipe import TinyRecipe
 
 ROOT = Path(__file__).parents[2]
@@ -187,16 +188,7 @@ def test_settings_name_the_content_of_the_files_they_come_from(tmp_path: Path) -
 
 @pytest.fixture(scope="module")
 def phantom() -> Anatomy:
-    """A ball brain of 60 mm radius: white matter, 6 mm cortex, fluid, dura, bone, and two ventricles."""
-    axes = np.arange(150) - 74.5
-    x, y, z = np.meshgrid(axes, axes, axes, indexing="ij", sparse=True)
-    radius = np.sqrt(x**2 + y**2 + z**2)
-    tissue = np.zeros((150, 150, 150), np.uint8)
-    shells = [(72, Tissue.BONE), (66, Tissue.DURA), (64, Tissue.CSF), (60, Tissue.GRAY), (54, Tissue.WHITE)]
-    for limit, kind in shells:
-        tissue[radius < limit] = kind
-    tissue[np.sqrt((np.abs(x) - 12) ** 2 + y**2 / 4 + z**2) < 8] = Tissue.VENTRICLE
-    return Anatomy("phantom", tissue, np.eye(4))
+    return ball_anatomy()
 
 
 def test_brains_as_files(

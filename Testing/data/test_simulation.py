@@ -17,22 +17,14 @@ from DMAFTraining.data.simulation.contrast import SEQUENCES, draw_tissue
 from DMAFTraining.data.simulation.noise import smooth_noise
 from DMAFTraining.data.simulation.template import load_icbm152
 from DMAFTraining.data.simulation.tumor import EDEMA, ENHANCING
+from round_head import ball_anatomy
 
 SPACING = 3.0
 
 
 @pytest.fixture(scope="module")
 def phantom() -> Anatomy:
-    """A ball brain of 60 mm radius: white matter, 6 mm cortex, CSF, dura, bone, and two ventricles."""
-    axes = np.arange(150) - 74.5
-    x, y, z = np.meshgrid(axes, axes, axes, indexing="ij", sparse=True)
-    radius = np.sqrt(x**2 + y**2 + z**2)
-    tissue = np.zeros((150, 150, 150), np.uint8)
-    shells = [(72, Tissue.BONE), (66, Tissue.DURA), (64, Tissue.CSF), (60, Tissue.GRAY), (54, Tissue.WHITE)]
-    for limit, kind in shells:
-        tissue[radius < limit] = kind
-    tissue[(np.sqrt((np.abs(x) - 12) ** 2 + y**2 / 4 + z**2) < 8)] = Tissue.VENTRICLE
-    return Anatomy("phantom", tissue, np.diag([1.0, 1.0, 1.0, 1.0]))
+    return ball_anatomy()
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -25,10 +24,10 @@ from DMAFTraining.evaluation.cohort_report import CohortReport
 from DMAFTraining.evaluation.scorebook import ScoreRow, read_scores
 from DMAFTraining.inference.bundle import save_bundle
 from DMAFTraining.inference.comparison import dice, region_dice, region_mask
-from DMAFTraining.inference.metadata import BundleMetadata, Preprocessing, Window, read_metadata
+from DMAFTraining.inference.metadata import BundleMetadata, read_metadata
 from DMAFTraining.inference.segmenter import Segmenter
 from DMAFTraining.networks.dmafnet import DMAFNet, DMAFNetConfig
-from tiny import write_tiny_bundle
+from tiny import tiny_heart_metadata, write_tiny_bundle
 from tiny_cohort import write_tiny_cohort, write_tiny_hearts
 
 SUBSETS = ["+".join(subset.names) for subset in BRATS.modalities.subsets()]
@@ -212,30 +211,14 @@ def test_an_empty_truth(place: Path, tmp_path: Path) -> None:
 
 
 HEART = DMAFNetConfig(modalities=3, dims=2, width=2, levels=4, grid=(2, 2), layers=1, channels_per_head=2)
-
-
-def heart_metadata() -> BundleMetadata:
-    return BundleMetadata(
-        name="tiny-heart",
-        version="1.0",
-        title="Tiny heart",
-        description="Random weights for tests.",
-        network={"name": "dmafnet", "config": asdict(HEART)},
-        modalities=MYOPS.modalities,
-        labels=MYOPS.labels,
-        regions=MYOPS.regions,
-        preprocessing=Preprocessing((1.0, 1.0), "slices", slice_size=32),
-        window=Window((32, 32), 0.5),
-        training_data="none",
-        license="Apache-2.0",
-    )
+HEART_METADATA = tiny_heart_metadata(HEART, 1.0, 32, 32)
 
 
 @pytest.fixture(scope="module")
 def heart(tmp_path_factory: pytest.TempPathFactory) -> tuple[EvaluatedModel, CohortReport, Path]:
     folder = tmp_path_factory.mktemp("heart")
     torch.manual_seed(3)
-    save_bundle(folder / "heart.safetensors", heart_metadata(), DMAFNet(HEART).state_dict())
+    save_bundle(folder / "heart.safetensors", HEART_METADATA, DMAFNet(HEART).state_dict())
     (model,) = open_models([folder / "heart.safetensors"], write_tiny_hearts(folder / "cases"))
     case = model.cohort.cases[0]
     outcome = run_task(Task(model.path, model.sha256, case, model.cohort.spec, "all", folder, "cpu"))
@@ -290,7 +273,7 @@ def test_distances_of_slices_stay_in_the_plane(heart: tuple[EvaluatedModel, Coho
 def test_a_model_of_no_known_data_set_reads_its_own_label_values(tmp_path: Path) -> None:
     known = read_metadata(write_tiny_bundle(tmp_path / "a.safetensors"))
     assert dataset_of(known) == BRATS
-    assert dataset_of(heart_metadata()) == MYOPS
+    assert dataset_of(HEART_METADATA) == MYOPS
     labels = tuple(reversed(known.labels))
     renamed = tuple(type(label)(n, label.name, label.color) for n, label in enumerate(labels, 1))
     own = dataset_of(BundleMetadata(**{**vars(known), "labels": renamed}))

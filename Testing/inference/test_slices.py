@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +38,7 @@ from DMAFTraining.inference.slices import segment_slices, slice_axis, slice_grid
 from DMAFTraining.inference.sliding_window import segment_subsets
 from DMAFTraining.networks.dmafnet import DMAFNet, DMAFNetConfig
 from DMAFTraining.predict import DEFAULT_BUNDLE
-from tiny import head_volume, oblique_grid
+from tiny import head_volume, oblique_grid, tiny_heart_metadata
 
 TINY = DMAFNetConfig(modalities=3, dims=2, width=2, levels=4, grid=(2, 2), layers=1, channels_per_head=2)
 STEP = 0.75
@@ -49,21 +49,7 @@ Array = NDArray[np.float32]
 
 
 def _metadata(window: int = SIZE) -> BundleMetadata:
-    return BundleMetadata(
-        name="tiny-heart",
-        version="1.0",
-        title="Tiny heart",
-        description="Random weights for tests.",
-        network={"name": "dmafnet", "config": asdict(TINY)},
-        modalities=MYOPS.modalities,
-        labels=MYOPS.labels,
-        regions=MYOPS.regions,
-        preprocessing=Preprocessing((STEP, STEP), "slices", slice_size=SIZE),
-        window=Window((window, window), 0.5),
-        training_data="none",
-        license="Apache-2.0",
-        simulated_training=True,
-    )
+    return tiny_heart_metadata(TINY, STEP, SIZE, window)
 
 
 def _network() -> DMAFNet:
