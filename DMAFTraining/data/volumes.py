@@ -16,10 +16,10 @@ from DMAFTraining.data.datasets import DatasetSpec
 from DMAFTraining.data.problems import BadCaseError, Problem
 from DMAFTraining.data.readers import LABELS, RawCase, Source
 from DMAFTraining.inference.errors import InputError
-from DMAFTraining.inference.geometry import grid_of
+from DMAFTraining.inference.geometry import Grid, grid_of
 from DMAFTraining.inference.integrity import check_nifti
 
-ORIENTATION = "RAS"
+_ORIENTATION = "RAS"
 """Axes of volumes, as inference works; slices keep those of their files."""
 
 
@@ -27,12 +27,14 @@ ORIENTATION = "RAS"
 class LoadedCase:
     """The voxels of a case: images ``(X, Y, Z)`` float32 by sequence, labels ``(X, Y, Z)`` uint8.
 
-    Volumes lie along R, A, S; data sets of slices keep the axes of their files. ``spacing`` in mm.
+    Volumes lie along R, A, S; data sets of slices keep the axes of their files. ``spacing`` in mm, ``grid`` is
+    that of the labels as they lie here.
     """
 
     images: dict[str, NDArray[np.float32]]
     labels: NDArray[np.uint8]
     spacing: tuple[float, float, float]
+    grid: Grid
 
 
 class _BadFileError(ValueError):
@@ -56,7 +58,7 @@ def load_case(case: RawCase, spec: DatasetSpec) -> LoadedCase:
     problems = _incomplete(case)
     images, unreadable = _read(case)
     problems += unreadable
-    oriented = {what: sitk.DICOMOrient(i, ORIENTATION) if spec.dims == 3 else i for what, i in images.items()}
+    oriented = {what: sitk.DICOMOrient(i, _ORIENTATION) if spec.dims == 3 else i for what, i in images.items()}
     problems += _grid_problems(case, images, oriented)
     arrays = {what: sitk.GetArrayViewFromImage(image).transpose(2, 1, 0) for what, image in oriented.items()}
     labels = np.zeros((), np.uint8)
@@ -71,7 +73,7 @@ def load_case(case: RawCase, spec: DatasetSpec) -> LoadedCase:
     if problems:
         raise BadCaseError(problems)
     images_found = {name: arrays[name].astype(np.float32) for name in case.images}
-    return LoadedCase(images_found, labels, _spacing(oriented[LABELS]))
+    return LoadedCase(images_found, labels, _spacing(oriented[LABELS]), grid_of(oriented[LABELS]))
 
 
 def _incomplete(case: RawCase) -> list[Problem]:

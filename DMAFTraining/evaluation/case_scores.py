@@ -10,15 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from DMAFTraining.data.datasets import DatasetSpec
-from DMAFTraining.data.readers import LABELS, RawCase
-from DMAFTraining.data.volumes import ORIENTATION, load_case
+from DMAFTraining.data.readers import RawCase
+from DMAFTraining.data.volumes import load_case
 from DMAFTraining.evaluation.scorebook import ScoreRow
 from DMAFTraining.evaluation.targets import Answer, Author, Frame, Target, View, model_name, slice_views, subset_key
-from DMAFTraining.inference.geometry import Volume, grid_of
+from DMAFTraining.inference.geometry import Volume
 from DMAFTraining.inference.segmenter import Segmenter
 from DMAFTraining.inference.slices import slice_axis
 from DMAFTraining.modalities import Subset
@@ -54,9 +53,7 @@ def read_evaluation_case(raw: RawCase, spec: DatasetSpec) -> EvaluationCase:
         BadCaseError: see :func:`~DMAFTraining.data.volumes.load_case`; also a case without a label map.
     """
     loaded = load_case(raw, spec)
-    image = sitk.ReadImage(str(raw.sources[LABELS].path))
-    grid = grid_of(sitk.DICOMOrient(image, ORIENTATION) if spec.dims == 3 else image)
-    volumes = {name: Volume(array, grid, str(raw.images[name].path)) for name, array in loaded.images.items()}
+    volumes = {name: Volume(array, loaded.grid, str(raw.images[name].path)) for name, array in loaded.images.items()}
     return EvaluationCase(raw.name, volumes, loaded.labels, loaded.spacing)
 
 
