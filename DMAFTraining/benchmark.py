@@ -1,11 +1,13 @@
 """Measurements and comparisons.
 
     python -m DMAFTraining.benchmark step --networks mmformer --strategies none passion
+    python -m DMAFTraining.benchmark inference --networks dmafnet unet --precisions fp32 bf16
     python -m DMAFTraining.benchmark store --cohort BraTS2020
     python -m DMAFTraining.benchmark matrix PLAN.yaml --output RUNS_FOLDER
     python -m DMAFTraining.benchmark tables RUNS_FOLDER --output report
 
-``step``: speed and memory of training. ``store``: of reading patches. ``matrix``: a grid of training runs, each scored.
+``step``: speed and memory of training. ``inference``: of inference, beside a plain path. ``store``: of reading
+patches. ``matrix``: a grid of training runs, each scored.
 ``tables``: the paper's tables and figures from finished runs.
 """
 
@@ -24,6 +26,7 @@ import torch
 from DMAFTraining import RESEARCH_NOTICE
 from DMAFTraining.balancing import STRATEGY_NAMES
 from DMAFTraining.benchmarking.floor import measure_machine
+from DMAFTraining.benchmarking.inference import add_inference
 from DMAFTraining.benchmarking.matrix.command import add_matrix
 from DMAFTraining.benchmarking.step import StepFigures, measure_step
 from DMAFTraining.benchmarking.store import add_store
@@ -93,6 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     step.add_argument("--threads", type=int, default=0, help="CPU threads (default: all)")
     step.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 (default cpu)")
     step.set_defaults(run=_step_table)
+    add_inference(commands)
     add_matrix(commands)
     add_store(commands)
     add_tables(commands)

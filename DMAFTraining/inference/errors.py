@@ -19,5 +19,11 @@ class GeometryError(InputError):
     kind = "geometry"
 
 
+class OutOfMemoryError(MemoryError):
+    """The smallest piece of work does not fit in the memory of any device that may be used."""
+
+    kind = "memory"
+
+
 class Cancelled(Exception):  # noqa: N818 - not an error
     """The user asked to stop."""

@@ -46,9 +46,16 @@ def resample_axes(volume: Tensor, matrix: Matrix, axes: tuple[int, ...], size: t
     out = volume.permute(0, *(axis + 1 for axis in axes))
     for place, axis in enumerate(axes, start=1):
         where = matrix[axis, place - 1] * np.arange(size[place - 1]) + matrix[axis, 3]
-        weights = _weights(where, out.shape[place]).to(out)
-        out = (out.movedim(place, -1) @ weights.T).movedim(-1, place)
+        out = _along(out, place, _weights(where, out.shape[place]).to(out))
     return out.contiguous()
+
+
+def _along(volume: Tensor, axis: int, weights: Tensor) -> Tensor:
+    """Product of ``weights (T, N)`` with ``volume (C, *S)`` along an axis of N voxels, without a transposed copy."""
+    size = [*volume.shape[:axis], len(weights), *volume.shape[axis + 1 :]]
+    if axis == volume.dim() - 1:
+        return (volume.flatten(0, -2) @ weights.T).view(size)
+    return (weights @ volume.flatten(axis + 1).flatten(0, axis - 1)).view(size)
 
 
 def _weights(where: Matrix, count: int) -> Tensor:

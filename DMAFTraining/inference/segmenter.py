@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +19,17 @@ from numpy.typing import NDArray
 
 from DMAFTraining.inference.bundle import load_bundle
 from DMAFTraining.inference.comparison import region_dice, region_volumes
+from DMAFTraining.inference.engine import Engine, OnWarning
 from DMAFTraining.inference.errors import InputError
 from DMAFTraining.inference.geometry import Grid, Volume, read_volume
+from DMAFTraining.inference.maps import normalized_entropy
+from DMAFTraining.inference.precision import choose_precision
 from DMAFTraining.inference.preprocessing import PreparedCase, prepare_case
 from DMAFTraining.inference.resampling import resample
 from DMAFTraining.inference.slices import segment_slices
-from DMAFTraining.inference.sliding_window import segment_subsets
 from DMAFTraining.modalities import Subset
+
+_SEGMENTED = 0.98  # share of the work that is done when the last subset still has to be given out
 
 
 @dataclass(frozen=True)
@@ -36,12 +41,15 @@ class SubsetResult:
         labels: ``(I, J, K)`` uint8 on the reference image's own grid.
         volumes_ml: volume of each region in mL.
         dice_to_fullest: Dice of each region to the result of the fullest subset of the same call.
+        entropy: where the model is undecided, ``(I, J, K)``, see
+            :func:`~DMAFTraining.inference.maps.normalized_entropy`; 0 outside the brain; None unless asked for.
     """
 
     subset: Subset
     labels: NDArray[np.uint8]
     volumes_ml: dict[str, float]
     dice_to_fullest: dict[str, float]
+    entropy: NDArray[np.float32] | None = None
 
 
 class Segmenter:
@@ -50,14 +58,20 @@ class Segmenter:
     Args:
         bundle: path of the ``.safetensors`` bundle.
         device: ``"auto"`` (CUDA if there is one, else CPU), ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
+        precision: what the network computes in, ``"auto"``, ``"fp32"`` or ``"bf16"``; see
+            :func:`~DMAFTraining.inference.precision.choose_precision`.
+
+    Attributes:
+        precision: the one chosen, ``"fp32"`` or ``"bf16"``.
 
     Raises:
         BundleError: the bundle cannot be used.
-        InputError: the device does not exist.
+        InputError: the device does not exist, or does not have the precision.
     """
 
-    def __init__(self, bundle: str | Path, device: str = "auto") -> None:
+    def __init__(self, bundle: str | Path, device: str = "auto", precision: str = "auto") -> None:
         self.device = choose_device(device)
+        self.precision = choose_precision(precision, self.device)
         self.bundle = load_bundle(Path(bundle), self.device)
         self.metadata = self.bundle.metadata
 
@@ -118,27 +132,35 @@ class Segmenter:
         case: PreparedCase,
         subsets: str | Sequence[Sequence[str]] = "full",
         on_progress: Callable[[float], None] | None = None,
+        with_entropy: bool = False,
+        on_warning: OnWarning | None = None,
     ) -> Iterator[SubsetResult]:
-        """Segment a prepared case from each subset, the fullest first; encoders run once.
+        """Segment a prepared case from each subset, the fullest first, each as soon as it is finished.
 
         Args:
             case: from :meth:`prepare`.
             subsets: see :meth:`subsets`.
             on_progress: told the finished fraction (0 to 1); raising in it stops the work.
+            with_entropy: also map where the model is undecided.
+            on_warning: told when memory runs out and the work goes on more modestly; default a Python warning.
+
+        Raises:
+            OutOfMemoryError: not even the smallest piece of work fits in memory.
         """
         rows = self.subsets(subsets, case.available)
         fullest: NDArray[np.uint8] | None = None
-        for subset, classes in self._working_probabilities(case, rows, on_progress):
+        for subset, classes in self._working_probabilities(case, rows, on_progress, on_warning):
             labels = labels_on_native_grid(classes, case)
             fullest = labels if fullest is None else fullest
             regions = self.metadata.regions
             volumes = region_volumes(labels, regions, case.native.voxel_ml)
-            yield SubsetResult(subset, labels, volumes, region_dice(labels, fullest, regions))
+            entropy = entropy_on_native_grid(classes, case) if with_entropy else None
+            yield SubsetResult(subset, labels, volumes, region_dice(labels, fullest, regions), entropy)
 
     def probabilities(
         self, case: PreparedCase, subsets: str | Sequence[Sequence[str]] = "full"
     ) -> Iterator[tuple[Subset, torch.Tensor]]:
-        """Class probabilities from each subset, the fullest first; encoders run once.
+        """Class probabilities from each subset, the fullest first, each as soon as it is finished.
 
         Their :func:`most_probable` class is what :meth:`segment` gives.
 
@@ -152,32 +174,38 @@ class Segmenter:
         """
         rows = self.subsets(subsets, case.available)
         for subset, classes in self._working_probabilities(case, rows):
-            yield subset, _on_native_part(classes, case)
+            yield subset, on_native_part(classes, case)
 
     def _working_probabilities(
-        self, case: PreparedCase, rows: Sequence[Subset], on_progress: Callable[[float], None] | None = None
+        self,
+        case: PreparedCase,
+        rows: Sequence[Subset],
+        on_progress: Callable[[float], None] | None = None,
+        on_warning: OnWarning | None = None,
     ) -> Iterator[tuple[Subset, torch.Tensor]]:
         """Each subset with its class probabilities ``(K, *working)``, all 0 outside its brain."""
+        if on_progress:
+            on_progress(0.0)
         window = self.metadata.window
-        run = segment_slices if self.metadata.preprocessing.slice_size else segment_subsets
+        engine = Engine(self.bundle.network, self.device, self.precision, on_warning=on_warning)
+        run = partial(segment_slices, engine) if self.metadata.preprocessing.slice_size else engine.probabilities
         probabilities = run(
-            self.bundle.network,
-            torch.from_numpy(case.images).to(self.device),
+            torch.from_numpy(case.images),
             [self.metadata.modalities.flags(subset) for subset in rows],
             window.patch,
             window.overlap,
             self.metadata.temperature,
-            (lambda fraction: on_progress(0.8 * fraction)) if on_progress else None,
+            (lambda fraction: on_progress(_SEGMENTED * fraction)) if on_progress else None,
         )
-        for done, (subset, classes) in enumerate(zip(rows, probabilities, strict=True), start=1):
-            yield subset, classes * self._brain(case, subset)
-            if on_progress:
-                on_progress(0.8 + 0.2 * done / len(rows))
+        for subset, classes in zip(rows, probabilities, strict=True):
+            yield subset, classes * self._brain(case, subset).to(classes.device)
+        if on_progress:
+            on_progress(1.0)
 
     def _brain(self, case: PreparedCase, subset: Subset) -> torch.Tensor:
         """1 where any sequence of the subset shows brain, on the working grid; 0 leaves background."""
         rows = [self.metadata.modalities.index(name) for name in subset.names]
-        return torch.from_numpy((case.images[rows] != 0).any(axis=0)).to(self.device)
+        return torch.from_numpy((case.images[rows] != 0).any(axis=0))
 
 
 def labels_on_native_grid(probabilities: torch.Tensor, case: PreparedCase) -> NDArray[np.uint8]:
@@ -188,9 +216,18 @@ def labels_on_native_grid(probabilities: torch.Tensor, case: PreparedCase) -> ND
     """
     labels = np.zeros(case.native.size, np.uint8)
     labels[tuple(slice(start, stop) for start, stop in case.native_box)] = most_probable(
-        _on_native_part(probabilities, case)
+        on_native_part(probabilities, case)
     )
     return labels
+
+
+def entropy_on_native_grid(probabilities: torch.Tensor, case: PreparedCase) -> NDArray[np.float32]:
+    """Normalized entropy per voxel of the reference grid ``(I, J, K)``, from ``(K, *working)``; 0 outside it."""
+    entropy = np.zeros(case.native.size, np.float32)
+    entropy[tuple(slice(start, stop) for start, stop in case.native_box)] = normalized_entropy(
+        on_native_part(probabilities, case)
+    )
+    return entropy
 
 
 def most_probable(probabilities: torch.Tensor) -> NDArray[np.uint8]:
@@ -200,7 +237,7 @@ def most_probable(probabilities: torch.Tensor) -> NDArray[np.uint8]:
     return labels
 
 
-def _on_native_part(probabilities: torch.Tensor, case: PreparedCase) -> torch.Tensor:
+def on_native_part(probabilities: torch.Tensor, case: PreparedCase) -> torch.Tensor:
     """Probabilities ``(K, *working)`` interpolated to the part ``case.native_box`` of the reference grid."""
     box = case.native_box
     matrix = case.native.ijk_to_ras.copy()

@@ -9,9 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from DMAFTraining.inference.engine import Engine
 from DMAFTraining.inference.geometry import Grid, axis_aligned_grid
-from DMAFTraining.inference.sliding_window import segment_subsets
-from DMAFTraining.networks.base import SegmentationNetwork
 
 _ALIKE = 1.1  # voxel sizes up to this factor apart count as equal
 
@@ -61,7 +60,7 @@ def central_part(images: NDArray[np.float32], grid: Grid, size: int) -> tuple[ND
 
 
 def segment_slices(
-    network: SegmentationNetwork,
+    engine: Engine,
     images: Tensor,
     subsets: Sequence[Sequence[bool]],
     window: Sequence[int],
@@ -75,7 +74,7 @@ def segment_slices(
     earlier, it is absent in the other slices. Slices that none of them shows are background.
 
     Args:
-        network: the model, in eval mode.
+        engine: runs the model.
         images: ``(M, X, Y, slices)`` on the working grid, zero where absent.
         subsets: presence flags, one row of M per subset.
         window: size in the plane in voxels, two numbers.
@@ -88,14 +87,16 @@ def segment_slices(
     """
     shown = images.flatten(1, 2).any(dim=1).cpu() & torch.tensor(subsets).any(dim=0)[:, None]  # (M, slices)
     numbers = [n for n, any_ in enumerate(shown.any(dim=0).tolist()) if any_]
-    result = images.new_zeros(len(subsets), network.config.classes, *images.shape[1:])
+    result = images.new_zeros(len(subsets), engine.network.config.classes, *images.shape[1:])
     result[:, 0] = 1
     for done, n in enumerate(numbers):
         seen = torch.tensor(subsets) & shown[:, n]
         rows = [row for row, flags in enumerate(seen.tolist()) if any(flags)]
         told = _part(on_tile, done, len(numbers)) if on_tile else None
         plane, flags = images[..., n], seen[rows].tolist()
-        result[rows, ..., n] = segment_subsets(network, plane, flags, window, overlap, temperature, told)
+        found = engine.probabilities(plane, flags, window, overlap, temperature, told)
+        for row, classes in zip(rows, found, strict=True):
+            result[row, ..., n] = classes
     return result
 
 

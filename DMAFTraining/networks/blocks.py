@@ -9,7 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from DMAFTraining.networks.lean import is_lean, normalizer, pool_patches, write_active
 from DMAFTraining.networks.normactconv import NEGATIVE_SLOPE, border_conv, norm_act_conv, rows_at_once
+from DMAFTraining.networks.phases import dense
 
 Border = Literal["reflect", "zeros"]
 _POOLS: dict[int, Callable[..., Tensor]] = {2: F.adaptive_avg_pool2d, 3: F.adaptive_avg_pool3d}
@@ -57,6 +59,15 @@ def instance_norm(x: Tensor) -> Tensor:
     """Instance normalization without parameters ``(B, C, ...)``, in its faster group-norm form."""
     # With channels innermost, PyTorch adds up a whole channel in one running sum: errors of 1e-3 in 80-cubed maps.
     return F.group_norm(x.contiguous(), x.shape[1])
+
+
+def norm_act(x: Tensor) -> Tensor:
+    """Instance norm and leaky ReLU of ``x (B, C, *S)``, whose memory may be used for the result."""
+    if not is_lean(x):
+        return F.leaky_relu(instance_norm(x), NEGATIVE_SLOPE, inplace=True)
+    x = dense(x)
+    write_active(x, normalizer(x), NEGATIVE_SLOPE, out=x)
+    return x
 
 
 def upsample(x: Tensor, scale: int = 2) -> Tensor:
@@ -152,7 +163,7 @@ class ConvNormAct(nn.Module):
         self.conv = convolution(dims, inputs, outputs, kernel, stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.leaky_relu(instance_norm(self.conv(x)), NEGATIVE_SLOPE, inplace=True)
+        return norm_act(self.conv(x))
 
 
 class PatchPool(nn.Module):
@@ -170,6 +181,8 @@ class PatchPool(nn.Module):
         nn.init.kaiming_normal_(self.weight)
 
     def forward(self, x: Tensor) -> Tensor:
+        if is_lean(x):
+            return pool_patches(dense(x), self.weight.to(x.dtype)) + self.bias.view(1, -1, *(1,) * (x.dim() - 2))
         batch, channels, *size = x.shape
         cells = [n // self.side for n in size]
         split = x.reshape(batch, channels, *(n for cell in cells for n in (cell, self.side)))

@@ -9,11 +9,13 @@ from typing import Literal
 from torch import Tensor, nn
 
 from DMAFTraining.networks.base import Features, NetworkConfig
-from DMAFTraining.networks.blocks import check_input
+from DMAFTraining.networks.blocks import case_rows, check_input, subset_rows
 from DMAFTraining.networks.decoders import RowMaps
 from DMAFTraining.networks.encoder import Encoder, encode_present
 from DMAFTraining.networks.fusion import DMAF
+from DMAFTraining.networks.lean import is_lean
 from DMAFTraining.networks.level_fusion import LevelFusionNetwork
+from DMAFTraining.networks.module_lists import Modules
 from DMAFTraining.networks.transformers import TokenBottleneck
 
 
@@ -42,7 +44,7 @@ class DMAFNetConfig(NetworkConfig):
 
 
 class DMAFNet(LevelFusionNetwork):
-    """The network.
+    """The network. In inference on a CPU the tokens ``(B, M, cells, C)`` of each level follow the features.
 
     Raises:
         ValueError: the token grid does not fit ``dims``, or an unknown ``bottleneck_transformer``.
@@ -61,7 +63,7 @@ class DMAFNet(LevelFusionNetwork):
             raise ValueError(f"bottleneck_transformer is 'none' or 'intra', not {config.bottleneck_transformer!r}.")
         shape = (config.dims, config.width, config.levels)
         self.encoders = nn.ModuleList(Encoder(*shape, self._bottleneck()) for _ in range(config.modalities))
-        self.fusions = nn.ModuleList(self._fusion(level, c) for level, c in enumerate(self.channels))
+        self.fusions: Modules[DMAF] = Modules(self._fusion(level, c) for level, c in enumerate(self.channels))
 
     def _bottleneck(self) -> TokenBottleneck | None:
         config = self.config
@@ -78,7 +80,28 @@ class DMAFNet(LevelFusionNetwork):
 
     def encode(self, images: Tensor, present: Tensor) -> Features:
         check_input(images, present, self.config.modalities, self.config.dims, 2 ** (self.config.levels - 1))
-        return encode_present(list(self.encoders), images, present)
+        features = encode_present(list(self.encoders), images, present)
+        if is_lean(images):  # of use to every subset that is decoded
+            features += [fusion.tokens(level, present) for fusion, level in zip(self.fusions, features, strict=True)]
+        return features
 
     def fuse(self, features: Features, present: Tensor, rows: Sequence[int]) -> list[RowMaps]:
-        return [fusion(level, present, rows) for fusion, level in zip(self.fusions, features, strict=True)]
+        levels = len(self.channels)
+        tokens: Sequence[Tensor | None] = features[levels:] or [None] * levels
+        return [
+            fusion(level, present, rows, made)
+            for fusion, level, made in zip(self.fusions, features[:levels], tokens, strict=True)
+        ]
+
+    def fusion_weights(self, features: Features, present: Tensor) -> Tensor:
+        """Weight of each sequence at every voxel of the finest level ``(R, M, *S)``: a^m of Eq. (3).
+
+        Args:
+            features: from :meth:`encode`.
+            present: ``(R, M)`` bool on the CPU.
+
+        Returns:
+            0 where a sequence is absent, 1 in sum.
+        """
+        rows = case_rows(features, present)
+        return self.fusions[0].weights(subset_rows(features[0], present, rows), present, rows)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from DMAFTraining.networks.blocks import NormActConv, convolution
+from DMAFTraining.networks.lean import is_lean
 
 
 class Encoder(nn.Module):
@@ -45,7 +46,7 @@ def residual_levels(entries: nn.ModuleList, residuals: nn.ModuleList, x: Tensor)
     features = []
     for entry, residual in zip(entries, residuals, strict=True):
         x = entry(x)
-        x = x + residual(x)
+        x = residual(x).add_(x) if is_lean(x) else x + residual(x)
         features.append(x)
     return features
 
@@ -63,6 +64,8 @@ def encode_present(
     Returns:
         Per tensor of the encoders, ``(B, M, ...)``, zero where absent.
     """
+    if is_lean(images):
+        return _encode_into_place(encoders, images, present)
     flags = present.tolist()
     encoded: dict[tuple[int, int], tuple[Tensor, ...]] = {}
     for m, encoder in enumerate(encoders):
@@ -74,3 +77,27 @@ def encode_present(
     places = [(b, m) for b in range(len(flags)) for m in range(len(flags[b]))]
     stacks = zip(*(encoded.get(place, zeros) for place in places), strict=True)
     return [torch.cat(entries).unflatten(0, present.shape) for entries in stacks]
+
+
+def _encode_into_place(
+    encoders: Sequence[Callable[[Tensor], Sequence[Tensor]]], images: Tensor, present: Tensor
+) -> list[Tensor]:
+    """:func:`encode_present` that never holds what it returns twice."""
+    encoded: list[Tensor] = []
+    for m, encoder in enumerate(encoders):
+        if cases := present[:, m].nonzero().flatten().tolist():
+            outputs = encoder(torch.stack([images[b, m : m + 1] for b in cases]))
+            encoded = encoded or [_room(level, present.shape) for level in outputs]
+            for whole, level in zip(encoded, outputs, strict=True):
+                for b, own in zip(cases, level, strict=True):
+                    whole[b, m] = own
+    for whole, (b, m) in itertools.product(encoded, (~present).nonzero().tolist()):
+        whole[b, m] = 0
+    return encoded
+
+
+def _room(level: Tensor, shape: Sequence[int]) -> Tensor:
+    """Memory for ``(*shape, ...)`` tensors like each of ``level (B', ...)``, laid out like them."""
+    cases, sequences, size = *shape, level[0].numel()
+    strides = (sequences * size, size, *level.stride()[1:])
+    return torch.empty_strided((cases, sequences, *level.shape[1:]), strides, dtype=level.dtype, device=level.device)

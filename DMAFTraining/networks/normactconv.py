@@ -4,7 +4,7 @@ Written with plain operations the three keep four copies of every map for the ba
 the norm reads, what the activation reads, what the padding reads and what the convolution reads.
 Here only the input and its statistics (mean and scale per channel) are kept; the activation is
 computed again in the backward pass, which is cheap beside a convolution. Values and gradients are
-those of the plain operations up to rounding.
+those of the plain operations up to rounding. Inference on a CPU keeps nothing and has passes of its own, see ``lean``.
 
 A convolution is a sum over its input channels. So several maps are convolved as if they were
 concatenated without ever being so, and large maps are worked on in groups of rows and channels
@@ -14,7 +14,7 @@ small enough that what a group needs for a moment stays in the cache.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -22,10 +22,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from DMAFTraining.networks.lean import EPSILON, is_lean, normalizer, write_active
 from DMAFTraining.networks.phases import convolve, dense, dense_empty, input_gradient, weight_gradient
 
 NEGATIVE_SLOPE = 0.2
-EPSILON = 1e-5
 _PIECE = 2**22
 """Elements of a map to work on at once."""
 _FEWEST_CHANNELS = 8
@@ -44,14 +44,12 @@ def norm_act_conv(
         stride: of the convolution.
         reflect: where the kernel has side 3, continue the map by one voxel by reflection, else by zeros.
     """
-    y: Tensor = _Convolution.apply(_Settings(True, stride, reflect), weight, bias, *maps)
-    return y
+    return _convolution(_Settings(True, stride, reflect), weight, bias, maps)
 
 
 def border_conv(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int = 1, reflect: bool = True) -> Tensor:
     """Convolve ``x (B, C, *S)`` as :func:`norm_act_conv` does, without norm and activation."""
-    y: Tensor = _Convolution.apply(_Settings(False, stride, reflect), weight, bias, x)
-    return y
+    return _convolution(_Settings(False, stride, reflect), weight, bias, [x])
 
 
 def rows_at_once(x: Tensor) -> int:
@@ -73,25 +71,47 @@ class _Piece(NamedTuple):
     kernel: slice
 
 
+_Prepare = Callable[[Tensor, slice, _Piece], Tensor]
+"""From a piece of some rows to what the convolution reads."""
+
+
+def _convolution(settings: _Settings, weight: Tensor, bias: Tensor | None, maps: Sequence[Tensor]) -> Tensor:
+    if not is_lean(maps[0]):
+        y: Tensor = _Convolution.apply(settings, weight, bias, *maps)
+        return y
+    kernel = weight.to(_compute_dtype(maps[0]))
+    return _sum_of_pieces(maps, kernel, bias, settings.stride, lambda part, *_: _prepare_lean(part, kernel, settings))
+
+
+def _sum_of_pieces(
+    maps: Sequence[Tensor], kernel: Tensor, bias: Tensor | None, stride: int, prepare: _Prepare
+) -> Tensor:
+    outputs = []
+    for rows in _row_groups(maps):
+        products: list[Tensor] = []
+        for piece in _pieces(maps):
+            ready = prepare(dense(maps[piece.source][rows, piece.channels]), rows, piece)
+            product = convolve(ready, kernel[:, piece.kernel], None if products else bias, stride)
+            products = [products[0].add_(product) if products else product]
+        outputs += products
+    return torch.cat(outputs) if len(outputs) > 1 else outputs[0]
+
+
 class _Convolution(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, settings: _Settings, weight: Tensor, bias: Tensor | None, *maps: Tensor) -> Tensor:
         kernel = weight.to(_compute_dtype(maps[0]))
         statistics = [_room_for_statistics(x) for x in maps]
-        outputs = []
-        for rows in _row_groups(maps):
-            products: list[Tensor] = []
-            for piece in _pieces(maps):
-                part = dense(maps[piece.source][rows, piece.channels])
-                if settings.activate:
-                    statistics[piece.source][:, rows, piece.channels] = _statistics(part)
-                ready = _prepare(part, statistics[piece.source][:, rows, piece.channels], kernel, settings)
-                product = convolve(ready, kernel[:, piece.kernel], None if products else bias, settings.stride)
-                products = [products[0].add_(product) if products else product]
-            outputs += products
+
+        def prepare(part: Tensor, rows: slice, piece: _Piece) -> Tensor:
+            if settings.activate:
+                statistics[piece.source][:, rows, piece.channels] = _statistics(part)
+            return _prepare(part, statistics[piece.source][:, rows, piece.channels], kernel, settings)
+
+        y = _sum_of_pieces(maps, kernel, bias, settings.stride, prepare)
         ctx.settings = settings
         ctx.save_for_backward(kernel, *maps, *statistics)
-        return torch.cat(outputs) if len(outputs) > 1 else outputs[0]
+        return y
 
     @staticmethod
     @once_differentiable
@@ -194,11 +214,28 @@ def _prepare(x: Tensor, statistics: Tensor, kernel: Tensor, settings: _Settings)
             inner.copy_(active)
     else:
         inner.copy_(x)
-    for axis in _spatial(x) if bordered else ():
+    if bordered:
+        _fill_border(ready, settings.reflect)
+    return ready
+
+
+def _prepare_lean(x: Tensor, kernel: Tensor, settings: _Settings) -> Tensor:
+    """What :func:`_prepare` gives, without keeping the statistics."""
+    bordered = kernel.shape[-1] > 1
+    if not settings.activate:
+        return _prepare(x, x, kernel, settings)
+    ready = dense_empty(x, [side + 2 * bordered for side in x.shape[2:]], kernel.dtype)
+    write_active(x, normalizer(x), NEGATIVE_SLOPE, _inner(ready) if bordered else ready)
+    if bordered:
+        _fill_border(ready, settings.reflect)
+    return ready
+
+
+def _fill_border(ready: Tensor, reflect: bool) -> None:
+    for axis in _spatial(ready):
         for border, source in ((0, 2), (-1, -3)):
             face = ready.select(axis, border)
-            face.copy_(ready.select(axis, source)) if settings.reflect else face.zero_()
-    return ready
+            face.copy_(ready.select(axis, source)) if reflect else face.zero_()
 
 
 def _through(x: Tensor, statistics: Tensor, ready: Tensor, gradient: Tensor, settings: _Settings) -> Tensor:

@@ -4,8 +4,9 @@ A CPU works on as many output channels at once as fill a vector register; with 8
 is idle. So two neighbors along the last axis ("phases") are computed as 16 channels of one: by a
 kernel one voxel longer that moves on by two. With channels innermost in memory the result needs no
 rearranging. A single input channel has no fast kernel at all: there eight neighbors are computed at
-once by a matrix product over the windows that they read. And a small single map is convolved as two
-halves, since PyTorch uses its fast kernels only for several maps or large ones.
+once by a matrix product over the windows that they read. (In inference the neighbors that an output
+reads become input channels, which is faster, but adds up in another order.) And a small single map is
+convolved as two halves, since PyTorch uses its fast kernels only for several maps or large ones.
 
 All forms give the same sums. On other devices the plain operation is used.
 """
@@ -18,6 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from DMAFTraining.networks.lean import is_lean
+
 _LANES = 16
 """fp32 numbers in a vector register."""
 _SLOW_BELOW = 20480
@@ -26,16 +29,32 @@ _SLOW_BELOW = 20480
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int = 1) -> Tensor:
     """Convolve ``x (B, C, *S)`` with ``weight (O, C, *k)`` where the kernel fits."""
+    bias = None if bias is None else bias.to(x.dtype)
+    if is_lean(x) and weight.shape[1] == 1 and weight.shape[-1] > 1 and stride == 1:
+        return _convolve_single(x, weight, bias)
     phases = _phases(x, weight, stride)
-    bias = None if bias is None else bias.to(x.dtype).repeat(phases)
+    bias = None if bias is None else bias.repeat(phases)
     kernel = _phased(weight, phases)
     if _is_product(weight, stride, x):
         y = F.linear(_windows(x, weight, phases), _flat(kernel), bias).movedim(-1, 1)
         return _split_last(y, phases)
+    return _split_last(_by_halves(x, kernel, bias, stride, _strides(x, stride, phases)), phases)
+
+
+def _convolve_single(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """:func:`convolve` of a single channel: neighbors along the last axis are the channels of what is convolved."""
+    phases = 2 if x.shape[-1] % 2 == 0 and 2 * len(weight) <= _LANES else 1
+    kernel = _phased(weight, phases)
+    neighbors = x[:, 0].unfold(-1, kernel.shape[-1], phases).movedim(-1, 1)
+    kernel = kernel[:, 0].movedim(-1, 1).unsqueeze(-1)
+    bias = None if bias is None else bias.repeat(phases)
+    return _split_last(_by_halves(dense(neighbors), kernel, bias, 1, [1] * (x.dim() - 2)), phases)
+
+
+def _by_halves(x: Tensor, kernel: Tensor, bias: Tensor | None, stride: int, strides: list[int]) -> Tensor:
     operation = F.conv3d if x.dim() == 5 else F.conv2d
-    half = _half(x, weight, stride)
-    y = operation(_halves(x, weight, stride, half), dense(kernel), bias, _strides(x, stride, phases))
-    return _split_last(_joined(y, half), phases)
+    half = _half(x, kernel, stride)
+    return _joined(operation(_halves(x, kernel, stride, half), dense(kernel), bias, strides), half)
 
 
 def input_gradient(x: Tensor, gradient: Tensor, weight: Tensor, stride: int) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from DMAFTraining.networks.blocks import NEGATIVE_SLOPE, ConvNormAct, convolution, instance_norm, upsample
+from DMAFTraining.networks.blocks import ConvNormAct, convolution, norm_act, upsample
 from DMAFTraining.networks.encoder import residual_levels
 from DMAFTraining.networks.module_lists import Modules
 
@@ -117,4 +117,4 @@ class ConcatFusion(nn.Module):
     def finish(self, summed: Tensor) -> Tensor:
         """The rest of the blocks on ``sum_i W_i x_i (R, hidden, *S)``: ``(R, outputs, *S)``."""
         biased = summed + self.first.get_parameter("bias").view(-1, *(1 for _ in summed.shape[2:]))
-        return self.blocks(F.leaky_relu(instance_norm(biased), NEGATIVE_SLOPE))
+        return self.blocks(norm_act(biased))

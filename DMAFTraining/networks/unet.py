@@ -24,6 +24,8 @@ from torch import Tensor, nn
 from DMAFTraining.networks.base import Decoded, Features, NetworkConfig, SegmentationNetwork
 from DMAFTraining.networks.blocks import case_rows, check_input, convolution, select_pairs
 from DMAFTraining.networks.encoder import encode_present
+from DMAFTraining.networks.lean import is_lean, normalizer, write_active
+from DMAFTraining.networks.phases import dense
 from DMAFTraining.networks.subsets import Rows
 
 NEGATIVE_SLOPE = 0.01
@@ -47,6 +49,16 @@ class NormAct(nn.Sequential):
 
     def __init__(self, channels: int) -> None:
         super().__init__(nn.GroupNorm(channels, channels), nn.LeakyReLU(NEGATIVE_SLOPE, inplace=True))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Of ``x (B, C, *S)``."""
+        if not is_lean(x):
+            return super().forward(x)
+        norm, x = self[0], dense(x)
+        affine = normalizer(x, norm.get_parameter("weight"), norm.get_parameter("bias"))
+        out = torch.empty_like(x)
+        write_active(x, affine, NEGATIVE_SLOPE, out)
+        return out
 
 
 class Block(nn.Sequential):

@@ -20,6 +20,8 @@ from DMAFTraining.inference.events import JsonLines
 from DMAFTraining.inference.geometry import to_image
 from DMAFTraining.inference.metadata import sha256_file
 from DMAFTraining.modalities import BRATS
+from DMAFTraining.networks.dmafnet import DMAFNet
+from DMAFTraining.predict import main
 from tiny import head_grid, head_volume, write_tiny_bundle
 
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -240,3 +242,26 @@ def test_help_teaches() -> None:
     done = _predict("--help")
     assert done.returncode == 0
     assert "python -m DMAFTraining.predict --t1 T1.nii.gz --flair FLAIR.nii.gz" in done.stdout
+
+
+def test_memory_running_out_is_a_warning_and_in_the_provenance(
+    tmp_path: Path, bundle: Path, patient: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    encode, calls = DMAFNet.encode, []
+
+    def failing(*arguments: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 1:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes.")
+        return encode(*arguments)
+
+    monkeypatch.setattr(DMAFNet, "encode", failing)
+    options = ["--flair", patient / "Patient_01_flair.nii.gz", "--t1", patient / "Patient_01_t1.nii.gz"]
+    options += ["--bundle", bundle, "--output", tmp_path / "o", "--precision", "fp32", "--subsets", "all"]
+    assert main([str(option) for option in options]) == 0
+    document = json.loads((tmp_path / "o" / "provenance.json").read_text())
+    assert document["precision"] == "fp32"
+    assert len(document["results"]) == 3
+    (warning,) = document["warnings"]
+    assert "smaller pieces" in warning
+    assert warning in capsys.readouterr().err

@@ -20,6 +20,7 @@ from DMAFTraining.data.datasets import MYOPS
 from DMAFTraining.data.index import Preparation
 from DMAFTraining.data.readers import find_cohort
 from DMAFTraining.inference.bundle import save_bundle
+from DMAFTraining.inference.engine import Engine
 from DMAFTraining.inference.errors import GeometryError
 from DMAFTraining.inference.geometry import Grid, Volume, to_image
 from DMAFTraining.inference.metadata import (
@@ -175,7 +176,7 @@ def test_slices_larger_than_those_of_training_are_segmented_in_the_middle(segmen
 def test_small_windows_are_blended_within_each_slice() -> None:
     images = torch.randn(3, 40, 37, 2, generator=torch.Generator().manual_seed(1))
     flags = [MYOPS.modalities.flags(s) for s in MYOPS.modalities.subsets()]
-    found = segment_slices(_network(), images, flags, (32, 32), 0.5, 2.0)
+    found = segment_slices(Engine(_network()), images, flags, (32, 32), 0.5, 2.0)
     assert found.shape == (7, 4, 40, 37, 2)
     for n in range(2):
         alone = segment_subsets(_network(), images[..., n], flags, (32, 32), 0.5, 2.0)
@@ -289,7 +290,8 @@ def test_images_with_surroundings_raise_no_alarm_and_stacks_apart_are_refused(se
 
 def test_progress_ends_at_one() -> None:
     seen: list[float] = []
-    segment_slices(_network(), torch.ones(3, 64, 64, 3), [(True, False, True)], (64, 64), 0.5, on_tile=seen.append)
+    images = torch.ones(3, 64, 64, 3)
+    segment_slices(Engine(_network()), images, [(True, False, True)], (64, 64), 0.5, on_tile=seen.append)
     assert seen == pytest.approx([1 / 3, 2 / 3, 1])
 
 

@@ -8,7 +8,8 @@ from monai.data.utils import compute_importance_map
 from monai.inferers import sliding_window_inference
 
 from DMAFTraining.inference.errors import Cancelled
-from DMAFTraining.inference.sliding_window import gaussian_weights, segment_subsets, window_starts
+from DMAFTraining.inference.sliding_window import segment_subsets
+from DMAFTraining.inference.tiles import gaussian_weights, window_starts
 from DMAFTraining.modalities import BRATS
 from tiny import tiny_network
 
@@ -61,16 +62,47 @@ def test_case_smaller_than_the_window_keeps_its_size() -> None:
     assert segment_subsets(tiny_network(), images, [(True,) * 4], WINDOW, 0.5).shape == (1, 4, 20, 33, 31)
 
 
-def test_windows_without_brain_are_background_and_cost_nothing() -> None:
-    images = torch.zeros(4, 32, 32, 96)
-    images[..., :20] = _images((32, 32, 20))
-    network = tiny_network()
-    calls = []
+def _encoded(images: torch.Tensor, window: tuple[int, ...] = WINDOW) -> tuple[int, torch.Tensor]:
+    """How many windows were encoded, and the probabilities from all sequences."""
+    network, calls = tiny_network(), []
     network.encoders[0].register_forward_hook(lambda *_: calls.append(1))
-    probabilities = segment_subsets(network, images, [(True,) * 4], WINDOW, 0.5)[0]
-    assert len(calls) == 2  # starts 0 and 16 of 0, 16, 32, 48, 64
-    assert (probabilities[0, ..., 48:] == 1).all()
-    assert (probabilities[1:, ..., 48:] == 0).all()
+    probabilities = segment_subsets(network, images, [(True,) * 4], window, 0.5)[0]
+    return len(calls), probabilities
+
+
+def test_windows_without_brain_are_background_and_cost_nothing() -> None:
+    images = torch.zeros(4, 32, 32, 160)
+    images[..., :20] = _images((32, 32, 20))
+    images[..., 140:] = _images((32, 32, 20))
+    encoded, probabilities = _encoded(images)
+    assert encoded == 4  # the first and the last two of the starts 0, 16, ..., 128
+    assert (probabilities[0, ..., 48:112] == 1).all()
+    assert (probabilities[1:, ..., 48:112] == 0).all()
+    assert (probabilities[0, ..., :48] < 1).all()
+
+
+def test_windows_lie_on_the_brain_not_on_what_surrounds_it() -> None:
+    images = torch.zeros(4, 50, 60, 170)
+    images[:, 5:45, 6:54, 100:135] = _images()  # 40 x 48 x 35, and the margin adds 4 voxels on each side
+    encoded, probabilities = _encoded(images)
+    assert encoded == 2 * 3 * 2  # on the sides 48, 56 and 43
+    alone = torch.zeros(4, 48, 56, 43)
+    alone[:, 4:44, 4:52, 4:39] = _images()
+    expected = segment_subsets(tiny_network(), alone, [(True,) * 4], WINDOW, 0.5)[0]
+    assert torch.equal(probabilities[:, 1:49, 2:58, 96:139], expected)
+    probabilities[:, 1:49, 2:58, 96:139] = expected.new_tensor([1, 0, 0, 0]).view(4, 1, 1, 1)
+    assert (probabilities[0] == 1).all()
+    assert (probabilities[1:] == 0).all()
+
+
+def test_a_small_brain_keeps_a_whole_window_around_it_inside_the_grid() -> None:
+    images = torch.zeros(4, 40, 40, 40)
+    images[:, :6, 17:23, 34:] = 1
+    encoded, probabilities = _encoded(images)
+    assert encoded == 1
+    segmented = probabilities[0] < 1
+    assert segmented[:32, 4:36, 8:].all()
+    assert segmented.sum() == 32**3
 
 
 def test_progress_ends_at_one_and_cancel_stops_at_the_next_piece() -> None:
