@@ -37,7 +37,7 @@ from DMAFTraining.predict import DEFAULT_BUNDLE
 
 _SEED = 25  # a ring-enhancing tumor of about 70 mL with edema
 _PACKAGES = ("matplotlib", "nilearn", "rich")
-_SIMULATED, _SEGMENTED = 0.35, 0.93  # shares of the whole that are over after these steps
+_SIMULATED, _SEGMENTED = 0.5, 0.8  # shares of the whole that are over after these steps
 
 
 class Progress(Protocol):
@@ -163,12 +163,16 @@ def compare(case: Case, output: Path, bundle: Path, metadata: BundleMetadata, pr
 
     results = output / "results"
     inputs = {name: case.images[name] for name in metadata.modalities.names}
-    job = Job(bundle, inputs, results, subsets="all", overwrite=True)
+    job = Job(bundle, inputs, results, subsets="all", overwrite=True, maps=_maps(metadata))
     run_job(job, JobProgress(progress), cancelled=lambda: False)
     progress.at(_SEGMENTED, "Drawing the comparison")
     page = write_report(load_content(results, metadata, case), output)
     progress.at(1.0, "Done")
     return page
+
+
+def _maps(metadata: BundleMetadata) -> tuple[str, ...]:
+    return ("contribution",) if metadata.network["name"] == "dmafnet" else ()
 
 
 if __name__ == "__main__":

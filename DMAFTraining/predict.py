@@ -3,6 +3,8 @@
   python -m DMAFTraining.predict --t1 T1.nii.gz --flair FLAIR.nii.gz --output result
   python -m DMAFTraining.predict --case BraTS2021_00000 --subsets all --output result
   python -m DMAFTraining.predict --case patient --subsets T1+FLAIR,T2 --output result
+  python -m DMAFTraining.predict --t1 T1.nii.gz --maps entropy --output result
+  python -m DMAFTraining.predict --case patient --subsets all --maps agreement contribution --compare --output out
 
 Results: one label map per combination of sequences on the grid of the reference image, and
 provenance.json. As a worker (used by the Slicer module): --job job.json prints JSON lines,
@@ -13,19 +15,26 @@ Research use only, not a medical device.
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
+import json
+import os
+import platform
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+from DMAFTraining import __version__
 from DMAFTraining.inference.errors import Cancelled, InputError
 from DMAFTraining.inference.events import EventSink, JsonLines, TerminalLines
-from DMAFTraining.inference.job import Job, read_job
+from DMAFTraining.inference.job import MAPS, PROTOCOL, Job, read_job
 from DMAFTraining.inference.metadata import BundleError, read_metadata
 from DMAFTraining.modalities import ModalitySet
 
 DEFAULT_BUNDLE = Path(__file__).resolve().parent.parent / "Resources" / "Models" / "brats-dmaf-2mm-preview.safetensors"
+_ORPHAN_SECONDS = 5.0  # how long a worker may take to stop by itself once its parent is gone
 _IMAGE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
 
 
@@ -33,9 +42,12 @@ def main(arguments: list[str] | None = None) -> int:
     """Entry of the command; returns the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     first, _ = _common_parser(add_help=False).parse_known_args(arguments)
+    if first.devices:
+        return _print_devices()
     if first.job:
         cancel = _cancel_on_stdin()
         with JsonLines(sys.stdout) as sink:
+            sink.emit("hello", protocol=PROTOCOL, pid=os.getpid(), versions=_versions())
             return _run(lambda: read_job(first.job), sink, cancel)
     terminal = TerminalLines(sys.stdout)
     try:
@@ -76,17 +88,49 @@ def _run(make_job: Callable[[], Job], sink: EventSink, cancel: threading.Event) 
 
 
 def _cancel_on_stdin() -> threading.Event:
-    """An event that a line ``cancel``, or the end of standard input, sets."""
+    """An event that a line ``cancel``, or the end of standard input, sets.
+
+    The end of standard input means that the parent is gone. Nobody is left then to end a worker that does not come
+    to its next step, so it ends itself.
+    """
     cancel = threading.Event()
 
     def listen() -> None:
         for line in sys.stdin:
             if line.strip() == "cancel":
-                break
+                cancel.set()
         cancel.set()
+        time.sleep(_ORPHAN_SECONDS)
+        os._exit(3)
 
     threading.Thread(target=listen, daemon=True).start()
     return cancel
+
+
+def _versions() -> dict[str, str | None]:
+    """What the worker runs on, found without importing any of it."""
+    found: dict[str, str | None] = {
+        "DMAFTraining": __version__,
+        "python": platform.python_version(),
+        "system": platform.platform(),
+    }
+    for name in ("torch", "numpy", "SimpleITK", "safetensors"):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def _print_devices() -> int:
+    try:
+        from DMAFTraining.inference.devices import describe_devices
+
+        document = describe_devices()
+    except (ImportError, OSError) as error:  # OSError: a library of torch is damaged
+        document = {"schema": PROTOCOL, "devices": [], "problem": f"PyTorch cannot be loaded ({error})."}
+    print(json.dumps(document))
+    return 0 if document["devices"] else 1
 
 
 def _common_parser(add_help: bool) -> argparse.ArgumentParser:
@@ -99,6 +143,7 @@ def _common_parser(add_help: bool) -> argparse.ArgumentParser:
     )
     parser.add_argument("--bundle", type=Path, default=DEFAULT_BUNDLE, help="model file (default: the preview model)")
     parser.add_argument("--job", type=Path, help="job file; run as a worker that prints JSON lines")
+    parser.add_argument("--devices", action="store_true", help="list where models can run, as JSON, and end")
     return parser
 
 
@@ -112,6 +157,16 @@ def _full_parser(modalities: ModalitySet) -> argparse.ArgumentParser:
     parser.add_argument("--reference", choices=modalities.names, help="whose grid results are on (default: the first)")
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1 or mps")
     parser.add_argument("--extension", default=".nii.gz", choices=(".nii.gz", ".nrrd"), help="format of label maps")
+    parser.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16"), help="numbers to compute in")
+    parser.add_argument(
+        "--maps",
+        nargs="+",
+        default=[],
+        choices=MAPS,
+        help="also write, from 0 to 1 each: entropy, where the model is undecided; contribution, the weight of each"
+        " sequence in the fusion; and agreement, how many of the combinations show a region",
+    )
+    parser.add_argument("--compare", action="store_true", help="also write comparison.json, all numbers of the report")
     parser.add_argument("--overwrite", action="store_true", help="replace results in the folder")
     return parser
 
@@ -134,6 +189,9 @@ def _job_from_options(options: argparse.Namespace, modalities: ModalitySet) -> J
         options.device,
         options.extension,
         options.overwrite,
+        tuple(options.maps),
+        options.precision,
+        options.compare,
     )
 
 

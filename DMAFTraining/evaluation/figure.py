@@ -6,7 +6,8 @@ import textwrap
 from dataclasses import replace
 from pathlib import Path
 
-from DMAFTraining.evaluation.content import Content, Pictures, Row, comparison_title, truth_title
+from DMAFTraining.evaluation.content import Content, Row, comparison_title, truth_title
+from DMAFTraining.evaluation.pictures import Pictures
 from DMAFTraining.evaluation.sheet import Sheet, TextStyle
 from DMAFTraining.evaluation.slices import Picture
 
@@ -24,6 +25,12 @@ _SIDE = TextStyle(18, "#c4c9cf")
 
 def write_figure(content: Content, pictures: Pictures, path: Path) -> None:
     """Write the figure; every picture keeps its pixels."""
+    sheet, length = comparison_sheet(content, pictures)
+    sheet.save(path, length)
+
+
+def comparison_sheet(content: Content, pictures: Pictures) -> tuple[Sheet, int]:
+    """The figure as a sheet, and its height."""
     height, width = pictures.rows[0].shape[:2]
     tops = _top_cells(content, pictures)
     columns = min(_MOST_COLUMNS, max(_FEWEST_COLUMNS, len(pictures.rows), len(tops)))
@@ -39,7 +46,7 @@ def write_figure(content: Content, pictures: Pictures, path: Path) -> None:
     for number, (row, picture) in enumerate(zip(content.rows, pictures.rows, strict=True)):
         _result(sheet, lefts[number % columns], y + number // columns * step, row, picture)
     y += -(-len(content.rows) // columns) * step
-    sheet.save(path, _notes(sheet, content, y) + _MARGIN - _GAP // 2)
+    return sheet, _notes(sheet, content, y) + _MARGIN - _GAP // 2
 
 
 def _top_cells(content: Content, pictures: Pictures) -> list[tuple[str, Picture]]:

@@ -23,7 +23,7 @@ class ScoreRow:
         subset: names of the sequences, ``t1+flair``.
         region: name in the bundle, or ``ET-500``: ET where predictions below 0.5 mL count as nothing.
         dice: 1 if truth and prediction are empty, 0 if one is.
-        hd95_pooled: see :class:`~DMAFTraining.evaluation.metrics.SurfaceDistances`; mm, None if truth or
+        hd95_pooled: see :class:`~DMAFTraining.inference.surfaces.SurfaceDistances`; mm, None if truth or
             prediction is empty. What an empty one costs is decided when means are taken.
         hd95: likewise.
         hd: likewise.

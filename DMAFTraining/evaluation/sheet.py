@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
@@ -68,6 +69,15 @@ class Sheet:
 
     def save(self, path: Path, height: int) -> None:
         """Draw everything and write the file."""
+        self._canvas(height).print_png(str(path))
+
+    def pixels(self, height: int) -> Picture:
+        """Draw everything."""
+        canvas = self._canvas(height)
+        canvas.draw()
+        return np.asarray(canvas.buffer_rgba())[..., :3]
+
+    def _canvas(self, height: int) -> FigureCanvasAgg:
         figure = Figure(figsize=(self.width / _DPI, height / _DPI), dpi=_DPI, facecolor=self._ground)
         for left, top, picture in self._pictures:
             figure.figimage(picture, left, height - top - picture.shape[0])
@@ -78,4 +88,4 @@ class Sheet:
         for x, y, text, style in self._texts:
             drawn = figure.text(x / self.width, 1 - y / height, text, parse_math=False, color=style.color, va="top")
             drawn.set(fontproperties=style.font, ha=style.align)
-        FigureCanvasAgg(figure).print_png(str(path))
+        return FigureCanvasAgg(figure)

@@ -1,7 +1,8 @@
-"""From a volume and its labels to one picture: the axial slice, gray, with the labels drawn over it.
+"""From a volume and its labels to one picture: a slice, gray, with the labels drawn over it.
 
-Pictures follow the radiological convention: the patient's left is on the right of the picture,
-the front is up. Voxels that are not square are drawn in their true proportion.
+Pictures follow the radiological convention: in axial and coronal ones the patient's left is on the right
+of the picture, in sagittal ones the front is on the left; front or head are up. Voxels that are not square
+are drawn in their true proportion.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,10 @@ Picture = NDArray[np.uint8]
 LONG_SIDE = 440
 """Length of the longer side of a picture in pixels."""
 
+Orientation = Literal["axial", "coronal", "sagittal"]
+ORIENTATIONS: tuple[Orientation, ...] = ("axial", "coronal", "sagittal")
+_ACROSS: dict[Orientation, int] = {"axial": 2, "coronal": 1, "sagittal": 0}
+
 _PERCENTILES = (1.0, 99.0)
 _FILL = 0.45
 _OUTLINE_PIXELS = 2
@@ -33,23 +38,25 @@ _MARGIN_MM = 4.0
 
 
 @dataclass(frozen=True)
-class AxialView:
-    """How the axial slices of a grid lie in its array; oblique grids are shown along their nearest axes.
+class SliceView:
+    """How the slices of one orientation lie in the array of a grid; oblique grids are shown along their nearest axes.
 
     Attributes:
+        orientation: of the slices.
         axes: array axes that run nearest to left-right, back-front and foot-head.
         flipped: whether each of them runs against right, front and head.
         spacing: voxel size along them in mm.
-        slice_positions: foot-head position of the middle of each slice in mm (RAS), lowest first.
+        slice_positions: position of the middle of each slice across the slices in mm (RAS), lowest first.
     """
 
+    orientation: Orientation
     axes: tuple[int, int, int]
     flipped: tuple[bool, bool, bool]
     spacing: tuple[float, float, float]
     slice_positions: tuple[float, ...]
 
     @classmethod
-    def of(cls, grid: Grid) -> AxialView:
+    def of(cls, grid: Grid, orientation: Orientation = "axial") -> SliceView:
         """The view of a grid."""
         direction = grid.ijk_to_ras[:3, :3] / np.array(grid.spacing)
         a, b, c = max(
@@ -58,8 +65,27 @@ class AxialView:
         )
         flips = tuple(bool(direction[world, axis] < 0) for world, axis in enumerate((a, b, c)))
         step = grid.spacing
-        positions = sorted(_slice_position(grid, c, index) for index in range(grid.size[c]))
-        return cls((a, b, c), (flips[0], flips[1], flips[2]), (step[a], step[b], step[c]), tuple(positions))
+        world = _ACROSS[orientation]
+        axis = (a, b, c)[world]
+        positions = sorted(_slice_position(grid, world, axis, index) for index in range(grid.size[axis]))
+        spacing = (step[a], step[b], step[c])
+        return cls(orientation, (a, b, c), (flips[0], flips[1], flips[2]), spacing, tuple(positions))
+
+    @property
+    def across(self) -> int:
+        """The world axis that leads from slice to slice: 0 left-right, 1 back-front, 2 foot-head."""
+        return _ACROSS[self.orientation]
+
+    @property
+    def pixel(self) -> tuple[float, float]:
+        """Size of a voxel along the rows' and the columns' direction of the picture: its height and width in mm."""
+        width, height = (step for world, step in enumerate(self.spacing) if world != self.across)
+        return height, width
+
+    @property
+    def sides(self) -> tuple[str, str]:
+        """What lies on the left and on the right of the picture."""
+        return ("A", "P") if self.orientation == "sagittal" else ("R", "L")
 
     def canonical(self, array: NDArray[T]) -> NDArray[T]:
         """The array with axes to the right, to the front and to the head."""
@@ -67,20 +93,31 @@ class AxialView:
         return turned[tuple(slice(None, None, -1 if flip else 1) for flip in self.flipped)]
 
     def slice(self, array: NDArray[T], level: int) -> NDArray[T]:
-        """Slice ``level`` (0 is the lowest) as rows from front to back and columns from right to left."""
-        return self.canonical(array)[::-1, ::-1, level].T
+        """Slice ``level`` (0 is the lowest); rows from front or head down, columns from right or front on."""
+        part = np.moveaxis(self.canonical(array), self.across, 0)[level]
+        return part[::-1, ::-1].T
+
+    def profile(self, array: NDArray[np.generic]) -> NDArray[np.float64]:
+        """Sum over each slice, the lowest first."""
+        others = tuple(world for world in range(3) if world != self.across)
+        sums: NDArray[np.float64] = self.canonical(array).sum(axis=others, dtype=np.float64)
+        return sums
+
+    def level_at(self, position: float) -> int:
+        """The slice nearest to a position across the slices in mm (RAS)."""
+        return int(np.abs(np.array(self.slice_positions) - position).argmin())
 
 
-def _slice_position(grid: Grid, axis: int, index: int) -> float:
+def _slice_position(grid: Grid, world: int, axis: int, index: int) -> float:
     middle: Matrix = (np.array(grid.size) - 1) / 2
     middle[axis] = index
-    return float(grid.ijk_to_ras[2, :3] @ middle + grid.ijk_to_ras[2, 3])
+    return float(grid.ijk_to_ras[world, :3] @ middle + grid.ijk_to_ras[world, 3])
 
 
-def largest_slice(view: AxialView, candidates: Sequence[NDArray[np.generic]]) -> int:
-    """Axial slice where the first candidate that is not empty covers the largest area."""
+def largest_slice(view: SliceView, candidates: Sequence[NDArray[np.generic]]) -> int:
+    """Slice where the first candidate that is not empty covers the largest area."""
     for array in candidates:
-        area = (view.canonical(array) != 0).sum(axis=(0, 1))
+        area = view.profile(array != 0)
         if area.any():
             return int(area.argmax())
     return len(view.slice_positions) // 2
@@ -88,7 +125,7 @@ def largest_slice(view: AxialView, candidates: Sequence[NDArray[np.generic]]) ->
 
 @dataclass(frozen=True)
 class Frame:
-    """The part of one axial slice that every picture shows, and the factor to square pixels.
+    """The part of one slice that every picture shows, and the factor to square pixels.
 
     Attributes:
         view: how slices lie in the array.
@@ -98,22 +135,22 @@ class Frame:
         zoom: pixels per row and per column.
     """
 
-    view: AxialView
+    view: SliceView
     level: int
     rows: tuple[int, int]
     columns: tuple[int, int]
     zoom: tuple[float, float]
 
     @classmethod
-    def around(cls, view: AxialView, level: int, content: NDArray[np.bool_]) -> Frame:
+    def around(cls, view: SliceView, level: int, content: NDArray[np.bool_], long_side: int = LONG_SIDE) -> Frame:
         """The frame that shows everything of ``content (I, J, K)`` in the slice, with a small margin."""
         shown = view.slice(content, level)
-        step = (view.spacing[1], view.spacing[0])  # rows run back-front, columns left-right
+        step = view.pixel
         rows, columns = (
             _extent(shown.any(axis=1 - axis), round(_MARGIN_MM / step[axis]), shown.shape[axis]) for axis in range(2)
         )
         height, width = (rows[1] - rows[0]) * step[0], (columns[1] - columns[0]) * step[1]
-        per_mm = LONG_SIDE / max(height, width)
+        per_mm = long_side / max(height, width)
         return cls(view, level, rows, columns, (step[0] * per_mm, step[1] * per_mm))
 
     def cut(self, array: NDArray[T]) -> NDArray[T]:

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from DMAFTraining.data.boxes import Box, bounding_box
 from DMAFTraining.evaluation.calibration import calibration, class_shares
-from DMAFTraining.evaluation.metrics import Mask, Surface
 from DMAFTraining.evaluation.scorebook import ScoreRow
 from DMAFTraining.inference.comparison import dice, region_mask
 from DMAFTraining.inference.metadata import BundleMetadata, Region
 from DMAFTraining.inference.segmenter import most_probable
+from DMAFTraining.inference.surfaces import Mask, Surface
 from DMAFTraining.modalities import Subset
 
 Labels = NDArray[np.uint8]

@@ -17,7 +17,10 @@ Labels = NDArray[np.uint8]
 
 def region_mask(labels: Labels, region: Region) -> NDArray[np.bool_]:
     """Voxels whose label belongs to the region."""
-    return np.isin(labels, region.labels)
+    mask = np.zeros(labels.shape, bool)
+    for value in region.labels:  # several times faster than np.isin
+        mask |= labels == value
+    return mask
 
 
 def region_volumes(labels: Labels, regions: Sequence[Region], voxel_ml: float) -> dict[str, float]:

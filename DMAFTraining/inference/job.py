@@ -10,6 +10,9 @@ from typing import Any
 from DMAFTraining.inference.errors import InputError
 
 PROTOCOL = 1
+MAPS = ("entropy", "agreement", "contribution")
+"""What can be asked for beside the label maps: where the model is undecided, from every subset; how many of the
+subsets show each region; how much each sequence counts in the fusion of all."""
 _FIELDS: dict[str, type | tuple[type, ...]] = {
     "schema": int,
     "bundle": str,
@@ -19,6 +22,9 @@ _FIELDS: dict[str, type | tuple[type, ...]] = {
     "output": str,
     "device": str,
     "extension": str,
+    "maps": list,
+    "precision": str,
+    "comparison": bool,
 }
 
 
@@ -35,6 +41,9 @@ class Job:
         device: see :class:`~DMAFTraining.inference.segmenter.Segmenter`.
         extension: format of the label maps.
         overwrite: replace results in the output folder.
+        maps: what else to write, of :data:`MAPS`.
+        precision: see :class:`~DMAFTraining.inference.segmenter.Segmenter`.
+        comparison: also compare the results with each other and write the numbers.
     """
 
     bundle: Path
@@ -45,6 +54,9 @@ class Job:
     device: str = "auto"
     extension: str = ".nii.gz"
     overwrite: bool = False
+    maps: tuple[str, ...] = ()
+    precision: str = "auto"
+    comparison: bool = False
 
 
 def read_job(path: Path) -> Job:
@@ -68,6 +80,9 @@ def read_job(path: Path) -> Job:
         document.get("reference"),
         document.get("device", "auto"),
         document.get("extension", ".nii.gz"),
+        maps=tuple(document.get("maps", ())),
+        precision=document.get("precision", "auto"),
+        comparison=document.get("comparison", False),
     )
 
 
@@ -84,3 +99,5 @@ def _check_fields(path: Path, document: object) -> None:
             raise InputError(f"The job file {path}: the field {name!r} has the wrong type.")
     if not all(isinstance(file, str) for file in document["inputs"].values()):
         raise InputError(f"The job file {path}: every input should be a file path.")
+    if unknown := [name for name in document.get("maps", ()) if name not in MAPS]:
+        raise InputError(f"The job file {path}: there is no map {unknown[0]!r}, only {', '.join(MAPS)}.")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import safetensors
 import scipy
 import SimpleITK as sitk
 import torch
+from numpy.typing import NDArray
 
 from DMAFTraining import RESEARCH_NOTICE, __version__
 from DMAFTraining.inference.errors import InputError
@@ -54,10 +56,23 @@ class ResultFolder:
 
     def write_labels(self, result: SubsetResult, grid: Grid) -> Path:
         """Write one label map on its grid, compressed; returns its path."""
-        target = self.path / f"labels_{result.subset}{self.extension}"
-        partial = self.path / f".part-{result.subset}{self.extension}"
+        return self.write_image("labels", str(result.subset), result.labels, grid)
+
+    def write_maps(self, result: SubsetResult, grid: Grid) -> dict[str, Path]:
+        """Write the maps that a result has, like :meth:`write_labels`; returns their paths by name."""
+        maps = {"entropy": result.entropy}
+        return {
+            name: self.write_image(name, str(result.subset), array, grid)
+            for name, array in maps.items()
+            if array is not None
+        }
+
+    def write_image(self, kind: str, what: str, array: NDArray[Any], grid: Grid) -> Path:
+        """Write an image of a kind, such as ``labels``, that shows something, such as a subset; returns its path."""
+        target = self.path / f"{kind}_{what}{self.extension}"
+        partial = self.path / f".part-{kind}-{what}{self.extension}"
         try:
-            sitk.WriteImage(to_image(result.labels, grid), str(partial), useCompression=True)
+            sitk.WriteImage(to_image(array, grid), str(partial), useCompression=True)
             os.replace(partial, target)
         finally:
             partial.unlink(missing_ok=True)
@@ -66,8 +81,12 @@ class ResultFolder:
 
     def write_provenance(self, document: Mapping[str, Any]) -> Path:
         """Write how the results came about; its presence says that the run is complete."""
-        target = self.path / PROVENANCE
-        partial = self.path / f".part-{PROVENANCE}"
+        return self.write_document(PROVENANCE, document)
+
+    def write_document(self, name: str, document: Mapping[str, Any]) -> Path:
+        """Write a document as JSON; returns its path."""
+        target = self.path / name
+        partial = self.path / f".part-{name}"
         partial.write_text(json.dumps(document, indent=1) + "\n")
         os.replace(partial, target)
         self._written.append(target)
@@ -86,9 +105,13 @@ def provenance(
     volumes: Mapping[str, Volume],
     case: PreparedCase,
     results: Mapping[str, Mapping[str, Any]],
-    seconds: float,
+    seconds: Mapping[str, float],
+    warnings: Sequence[str],
 ) -> dict[str, Any]:
-    """Everything needed to say later what was done, without patient data beyond file names."""
+    """Everything needed to say later what was done, without patient data beyond file names.
+
+    ``seconds`` is the time of each stage; ``results`` is by subset; ``warnings`` are those that the user was told.
+    """
     metadata = segmenter.metadata
     inputs = {
         name: {"file": Path(v.source).name, "sha256": sha256_file(Path(v.source)) if v.source else None}
@@ -107,10 +130,12 @@ def provenance(
         "labels": {str(label.value): label.name for label in metadata.labels},
         "regions": [{"name": r.name, "title": r.title, "labels": list(r.labels)} for r in metadata.regions],
         "device": str(segmenter.device),
-        "precision": "fp32",
+        "precision": segmenter.precision,
         "results": results,
-        "warnings": [sentence for _, sentence in case.warnings],
-        "seconds": round(seconds, 2),
+        "warnings": list(warnings),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": round(sum(seconds.values()), 2),
+        "stage_seconds": {stage: round(value, 2) for stage, value in seconds.items()},
         "versions": {
             "python": platform.python_version(),
             "torch": torch.__version__,

@@ -11,8 +11,8 @@ from monai.metrics import compute_dice, compute_hausdorff_distance
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from DMAFTraining.evaluation.metrics import Surface, SurfaceDistances
 from DMAFTraining.inference.comparison import dice
+from DMAFTraining.inference.surfaces import Surface, SurfaceDistances
 
 Mask = NDArray[np.bool_]
 PAIRS = 200

@@ -14,8 +14,10 @@ import pytest
 import SimpleITK as sitk
 from matplotlib.image import imread
 
-from DMAFTraining.evaluation.content import Case, Content, draw_pictures, load_content
+from DMAFTraining.evaluation.content import Case, Content, load_content
+from DMAFTraining.evaluation.overlays import ONLY_A, ONLY_B, count_colors
 from DMAFTraining.evaluation.page import comparison_page
+from DMAFTraining.evaluation.pictures import draw_pictures
 from DMAFTraining.evaluation.report import write_report
 from DMAFTraining.inference.comparison import region_dice, region_volumes
 from DMAFTraining.inference.errors import GeometryError, InputError
@@ -38,7 +40,7 @@ class Page(HTMLParser):
         self.text = text
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.results: list[list[str]] = []
-        self.table: list[list[str]] = []
+        self.tables: dict[str, list[list[str]]] = {}
         self.said: list[str] = []
         self._open: list[tuple[str, str]] = []
         self.feed(text)
@@ -53,22 +55,28 @@ class Page(HTMLParser):
         self._open.append((tag, attributes.get("class") or ""))
         if self._inside("figure", "result") and tag == "figure":
             self.results.append([])
+        if tag == "div" and "scroll" in self._open[-1][1]:
+            self.tables[attributes["aria-label"] or ""] = []
         if self._inside("div", "scroll") and tag == "tr":
-            self.table.append([])
+            self._table.append([])
         if self._inside("div", "scroll") and tag in ("td", "th"):
-            self.table[-1].append("")
+            self._table[-1].append("")
 
     def handle_endtag(self, tag: str) -> None:
         assert self._open.pop()[0] == tag
 
     def handle_data(self, data: str) -> None:
-        if not data.strip() or self._inside("style"):
+        if not data.strip() or self._inside("style") or self._inside("script"):
             return
         self.said.append(data)
         if self._inside("figure", "result"):
             self.results[-1].append(data)
         if self._inside("div", "scroll"):
-            self.table[-1][-1] = data
+            self._table[-1][-1] = data
+
+    @property
+    def _table(self) -> list[list[str]]:
+        return list(self.tables.values())[-1]
 
     def _inside(self, tag: str, name: str = "") -> bool:
         return any(opened == tag and name in classes for opened, classes in self._open)
@@ -133,7 +141,7 @@ class Nothing:
 
 @pytest.fixture(scope="module")
 def segmented(tmp_path_factory: pytest.TempPathFactory, images: dict[str, Path]) -> tuple[Path, Case]:
-    """A report on a random model's segmentation of a ball from all 15 subsets, with truth."""
+    """A report with all maps on a random model's segmentation of a ball from all 15 subsets, with truth."""
     folder = tmp_path_factory.mktemp("report")
     bundle = write_tiny_bundle(folder / "tiny.safetensors")
     case = Case(
@@ -142,7 +150,8 @@ def segmented(tmp_path_factory: pytest.TempPathFactory, images: dict[str, Path])
         simulated=True,
         background="flair",
     )
-    run_job(Job(bundle, dict(case.images), folder / "results", "all"), Nothing(), lambda: False)
+    job = Job(bundle, dict(case.images), folder / "results", "all", maps=("entropy", "contribution"))
+    run_job(job, Nothing(), lambda: False)
     write_report(load_content(folder / "results", tiny_metadata(), case), folder)
     return folder, case
 
@@ -154,11 +163,19 @@ def page(segmented: tuple[Path, Case]) -> Page:
 
 def test_the_page_needs_nothing_else(page: Page) -> None:
     lower = page.text.lower()
-    for forbidden in ("http://", "https://", "<script", "<link", "<iframe", "@import", "url(", "javascript:"):
+    for forbidden in ("http://", "https://", "<link", "<iframe", "@import", "url(", "javascript:", "fetch(", "import("):
         assert forbidden not in lower
+    assert [attributes for tag, attributes in page.tags if tag == "script"] == [{}]
+    policy = next(a["content"] for tag, a in page.tags if a.get("http-equiv") == "Content-Security-Policy")
+    assert policy is not None
+    assert policy.startswith("default-src 'none'; img-src data:;")
     sources = [attributes.get("src") or attributes.get("href") for _, attributes in page.tags]
     assert all(source.startswith("data:image/png;base64,") for source in sources if source)
-    assert len(page.pictures()) == 4 + 1 + 15
+    # Sequences and truth; results in three orientations; bars; agreement, entropy and contribution with their scales.
+    fixed = 4 + 1 + 3 * 15 + 1 + (3 + 1) + (1 + 1) + (4 + 1)
+    differing = page.text.count('alt="Difference of ')
+    assert 1 <= differing <= 4 * 3
+    assert len(page.pictures()) == fixed + differing
 
 
 def test_one_cell_per_subset_with_the_numbers_of_the_results(page: Page, segmented: tuple[Path, Case]) -> None:
@@ -182,20 +199,26 @@ def test_one_cell_per_subset_with_the_numbers_of_the_results(page: Page, segment
 def test_the_table_holds_volumes_and_both_dice(page: Page, segmented: tuple[Path, Case]) -> None:
     folder, _ = segmented
     listed = json.loads((folder / "results" / "provenance.json").read_text())["results"]
-    assert page.table[0] == ["Sequences", "Volume (mL)", "Dice to T1+T1ce+FLAIR+T2", "Dice to truth"]
-    assert page.table[1] == 3 * ["WT", "TC", "ET"]
+    volumes, overlap = page.tables["Table of volumes"], page.tables["Table of overlap and distance"]
+    fullest = "T1+T1ce+FLAIR+T2"
+    assert volumes[0] == ["Sequences", "Volume (mL)", f"Change to {fullest} (mL)", "Change (%)"]
+    assert overlap[0][1:] == [f"Dice to {fullest}", f"HD95 to {fullest} (mm)", "Dice to truth", "HD95 to truth (mm)"]
+    assert volumes[1] == 3 * ["WT", "TC", "ET"]
     truth, regions = block(20, 30), tiny_metadata().regions
-    body = page.table[2:-2]
-    assert sorted(line[0] for line in body) == sorted(listed)
-    for title, *numbers in body:
+    assert sorted(line[0] for line in volumes[2:-1]) == sorted(listed)
+    base = listed[fullest]["volumes_ml"]
+    for title, *numbers in volumes[2:-1]:
+        own = listed[title]["volumes_ml"]
+        assert numbers[:3] == [f"{value:.1f}" for value in own.values()]
+        assert numbers[3:6] == [f"{own[name] - base[name]:+.1f}" for name in own]
+    for title, *numbers in overlap[2:-1]:
         labels = sitk.GetArrayFromImage(sitk.ReadImage(str(folder / "results" / listed[title]["file"])))
         to_truth = region_dice(labels.transpose(2, 1, 0), truth, regions)
-        expected = [f"{value:.1f}" for value in listed[title]["volumes_ml"].values()]
-        expected += [f"{value:.2f}" for value in listed[title]["dice_to_fullest"].values()]
-        assert numbers == expected + [f"{value:.2f}" for value in to_truth.values()]
+        assert numbers[:3] == [f"{value:.2f}" for value in listed[title]["dice_to_fullest"].values()]
+        assert numbers[6:9] == [f"{value:.2f}" for value in to_truth.values()]
     # 9 x 10 x 6 voxels of 27 mm3; a third of them each edema, enhancing and necrotic.
-    assert page.table[-1][:4] == ["Truth (simulated)", "14.6", "9.7", "4.9"]
-    assert page.table[-2][0] == "Mean"
+    assert volumes[-1][:4] == ["Truth (simulated)", "14.6", "9.7", "4.9"]
+    assert overlap[-1][0] == "Mean"
 
 
 def test_the_page_says_what_it_is_and_how_to_read_it(page: Page) -> None:
@@ -213,7 +236,7 @@ def test_the_page_can_be_read_aloud(page: Page) -> None:
     assert len({image["alt"] for image in images}) == len(images)
     assert all(attributes.get("scope") for tag, attributes in page.tags if tag == "th")
     assert ("html", {"lang": "en"}) in page.tags
-    headings = [int(tag[1]) for tag, _ in page.tags if tag in ("h1", "h2", "h3")]
+    headings = [int(tag[1]) for tag, _ in page.tags if tag in ("h1", "h2", "h3", "h4")]
     assert headings[0] == 1
     assert max(np.diff(headings)) == 1
 
@@ -299,8 +322,9 @@ def test_other_sequences_labels_and_regions_without_truth(tmp_path: Path, images
     content = load_content(results, metadata, Case({name: images[name] for name in MYOPS.names}))
     page = Page(comparison_page(content, draw_pictures(content)))
     assert [next(t for t in texts if t not in "RL") for texts in page.results] == [str(s) for s in subsets]
-    assert page.table[0] == ["Sequences", "Volume (mL)", "Dice to bSSFP+LGE+T2"]
-    assert page.table[1] == ["Any", "Any"]
+    overlap = page.tables["Table of overlap and distance"]
+    assert overlap[0] == ["Sequences", "Dice to bSSFP+LGE+T2", "HD95 to bSSFP+LGE+T2 (mm)"]
+    assert overlap[1] == ["Any", "Any"]
     text = " ".join(page.said)
     assert "heart <b>& more 1.0" in text
     assert "imulated" not in text
@@ -330,3 +354,93 @@ def test_what_does_not_fit_is_said(tmp_path: Path, images: dict[str, Path]) -> N
     truth = write(tmp_path / "small.nii.gz", np.zeros(small.size, np.uint8), small)
     with pytest.raises(GeometryError, match="different grids"):
         load_content(tmp_path / "known", tiny_metadata(), Case(images, truth))
+
+
+def test_numbers_by_hand_on_the_page(tmp_path: Path, images: dict[str, Path]) -> None:
+    content = known_content(tmp_path, images)
+    page = Page(comparison_page(content, draw_pictures(content)))
+    volumes = {line[0]: line[1:] for line in page.tables["Table of volumes"]}
+    # 9 x 10 x 6 voxels of 27 mm3 from both; T1 alone finds 6 of the 10 rows, T2 nothing.
+    assert volumes["T1"][:3] == ["8.7", "5.8", "2.9"]
+    assert (volumes["T1"][3], volumes["T1"][6]) == ("-5.8", "-40")
+    assert volumes["T2"][6:] == ["-100", "-100", "-100"]
+    overlap = {line[0]: line[1:] for line in page.tables["Table of overlap and distance"]}
+    assert overlap["T1"][:3] == 3 * ["0.75"]  # 2 * 6 / 16
+    # Of the surface of the whole block the farthest 5 % lie 4 voxels of 3 mm away.
+    assert overlap["T1"][3] == "12.0"
+    assert overlap["T2"][3:] == 3 * ["not found"]
+    text = " ".join(page.said)
+    assert "Without T2: the whole tumor would have been 5.8 mL (40 %) smaller, overlap (Dice) 0.75;" in text
+    assert "Without T1: the whole tumor would not have been found (14.6 mL);" in text
+    worth = {line[0]: line[1:3] for line in page.tables["Table of contributions"]}
+    # From nothing T1 brings a Dice of 0.75 and to T2 1; T2 brings 0, or 0.25 to T1.
+    assert worth["T1"] == ["+1.000", "+0.875"]
+    assert worth["T2"] == ["+0.250", "+0.125"]
+    found = {line[0]: line[1:3] for line in page.tables["Table of agreement"]}
+    assert found["exactly 3"] == ["0.0", "0"]
+    assert found["exactly 2"] == ["8.7", "60"]
+    assert found["exactly 1"] == ["5.8", "40"]
+
+
+def picture_of(page: Page, alt: str) -> np.ndarray:
+    places = [attributes.get("alt") or "" for tag, attributes in page.tags if tag == "img"]
+    return page.pictures()[next(place for place, text in enumerate(places) if text.startswith(alt))]
+
+
+def test_agreement_and_differences_are_colored_where_they_are(tmp_path: Path, images: dict[str, Path]) -> None:
+    content = known_content(tmp_path, images)
+    page = Page(comparison_page(content, draw_pictures(content)))
+    agreement = picture_of(page, "Agreement on whole tumor")
+    once, twice, thrice = ((agreement == color).all(axis=2) for color in count_colors(3))
+    assert once.sum() / twice.sum() == pytest.approx(4 / 6, rel=0.02)
+    assert not thrice.any()
+    assert np.nonzero(once)[0].mean() < np.nonzero(twice)[0].mean()  # what T1 misses lies in front
+    for alt, color, other, share in (
+        ("Difference of T1+T2 and T1 in whole tumor", ONLY_A, ONLY_B, 4 / 10),
+        ("Difference of T1+T2 and T2 in whole tumor", ONLY_A, ONLY_B, 1),
+    ):
+        picture = picture_of(page, alt)
+        shown = (picture == color).all(axis=2).sum() / (picture.shape[0] * picture.shape[1])
+        whole = (once | twice).sum() / once.size
+        assert shown / whole == pytest.approx(share, rel=0.1)
+        assert not (picture == other).all(axis=2).any()
+    assert [line[1:3] for line in page.tables["Places where T1+T2 and T1 differ"][2:]] == [
+        ["A, T1+T2", "5.83"],
+        ["A, T1+T2", "3.89"],
+        ["A, T1+T2", "1.94"],
+    ]
+
+
+def test_maps_are_shown_with_what_they_do_not_mean(page: Page) -> None:
+    text = " ".join(page.said)
+    assert "weights are not causes" in text
+    assert "a model can be sure and wrong" in text
+    assert "That all agree does not make it right" in text
+    shares = [[float(cell) for cell in line[1:]] for line in page.tables["Table of mean shares"][2:] if "–" not in line]
+    assert sum(line[0] for line in shares) == pytest.approx(1, abs=0.003)
+    entropy = picture_of(page, "Entropy from T1+T1ce+FLAIR+T2")
+    assert (entropy != entropy[..., :1]).any()
+
+
+def test_without_images_the_ground_is_black(tmp_path: Path, images: dict[str, Path]) -> None:
+    known_content(tmp_path, images)
+    content = load_content(tmp_path / "known", tiny_metadata(), Case({}))
+    pictures = draw_pictures(content)
+    colored = pictures.rows[0].any(axis=2)
+    rows, columns = (np.flatnonzero(colored.any(axis=axis)) for axis in (1, 0))
+    assert colored[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].mean() > 0.97  # but for the corners
+    assert not pictures.rows[2].any()
+    page = Page(comparison_page(content, pictures))
+    assert " over " not in next(a["alt"] or "" for tag, a in page.tags if tag == "img")
+
+
+def test_the_page_that_misses_combinations_says_so(tmp_path: Path, images: dict[str, Path]) -> None:
+    metadata = tiny_metadata()
+    folder = stored_results(tmp_path / "few", metadata, [(["t1", "t2"], block(26, 36)), (["t1"], block(26, 32))])
+    page = Page(comparison_page(content := load_content(folder, metadata, Case({})), draw_pictures(content)))
+    assert "1 of them were not segmented" in " ".join(page.said)
+    worth = {line[0]: line[1:3] for line in page.tables["Table of contributions"]}
+    assert (worth["T1"], worth["T2"]) == (["–", "–"], ["+0.250", "–"])
+    alone = stored_results(tmp_path / "one", metadata, [(["t1"], block(26, 36))])
+    page = Page(comparison_page(content := load_content(alone, metadata, Case({})), draw_pictures(content)))
+    assert "Table of agreement" not in page.tables

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from DMAFTraining.evaluation.plots.style import WIDTH, in_style
 from DMAFTraining.evaluation.scores import read_truth
-from DMAFTraining.evaluation.slices import AxialView, Frame, draw_labels, gray_picture, largest_slice
+from DMAFTraining.evaluation.slices import Frame, SliceView, draw_labels, gray_picture, largest_slice
 from DMAFTraining.evaluation.stored import LabelMap, check_same_grid, read_labels, read_results
 from DMAFTraining.evaluation.study import DATASETS, Plan
 from DMAFTraining.inference.errors import InputError
@@ -82,7 +82,7 @@ def draw_panel(case: PanelCase, title: str) -> Figure:
     """A row per method, a column per subset and one for the truth, on the slice with most of it."""
     every = [maps[case.subsets[-1]] for maps in case.results.values()]
     fullest = case.truth or every[0]
-    view = AxialView.of(fullest.grid)
+    view = SliceView.of(fullest.grid)
     level = largest_slice(view, [fullest.array, *(each.array for each in every)])
     frame = Frame.around(view, level, case.image != 0)
     gray = gray_picture(case.image, frame)
