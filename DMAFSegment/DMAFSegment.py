@@ -7,7 +7,8 @@ classes Slicer looks for by name.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+import unittest
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +25,23 @@ from slicer.ScriptedLoadableModule import (
 )
 from slicer.util import VTKObservationMixin
 
+from DMAFSegmentLib.detection import detect
 from DMAFSegmentLib.geometry import Node, export_volume
 from DMAFSegmentLib.inputs import check
-from DMAFSegmentLib.install import default_worker, ensure
+from DMAFSegmentLib.install import Check, check_now, default_worker
 from DMAFSegmentLib.job import JobRequest, SegmentationJob, State, Worker
 from DMAFSegmentLib.models import ModelEntry, find_models, model_folders
-from DMAFSegmentLib.panel import Panel, QtWorkerProcess, call_later
+from DMAFSegmentLib.panel import Panel
+from DMAFSegmentLib.panel_interpreter import custom_interpreter
+from DMAFSegmentLib.panel_process import QtWorkerProcess, call_later
 from DMAFSegmentLib.panel_results import layout_node
-from DMAFSegmentLib.results import ResultCollector, load_terminology
+from DMAFSegmentLib.results import ResultCollector, ResultOptions
+from DMAFSegmentLib.run_folder import CompanionCleanup
+from DMAFSegmentLib.sample_data import load_sample_case, register_sample_data
+from DMAFSegmentLib.settings import Settings
+from DMAFSegmentLib.subset_choice import ALL, SubsetChoice
+from DMAFSegmentLib.terminology import load_terminology
+from DMAFTraining.modalities import BRATS
 
 _DETECT_AFTER_MS = 100  # a loaded volume gets its image and name after it enters the scene
 
@@ -51,6 +61,8 @@ class DMAFSegment(ScriptedLoadableModule):
         )
         parent.acknowledgementText = _("The networks follow the publications named in the model's description.")
         slicer.app.connect("startupCompleted()", load_terminology)
+        slicer.app.connect("startupCompleted()", register_sample_data)
+        self.cleanup = CompanionCleanup(slicer.mrmlScene)
 
 
 class DMAFSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -86,12 +98,13 @@ class DMAFSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def enter(self) -> None:
         """Called each time the module is opened."""
         self.panel.restore()
+        self.panel.environment.look_soon()
 
     def cleanup(self) -> None:
         """Called when the application closes and when the module is reloaded."""
         self.removeObservers()
         self.logic.shutdown()
-        self.panel.results.leave_grid()
+        self.panel.close()
         self.panel = None
 
     def onSceneStartClose(self, _scene: Any, _event: Any) -> None:
@@ -131,7 +144,7 @@ class DMAFSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
 
 class DMAFSegmentLogic(ScriptedLoadableModuleLogic):
-    """Segmentation without a panel; one run at a time.
+    """Segmentation without a panel; one run at a time. ``docs/slicer-scripting.md`` has a script for many patients.
 
     >>> logic = DMAFSegmentLogic()
     >>> segmentations = logic.process({"t1": t1Node, "flair": flairNode}, subsets="all")
@@ -140,7 +153,7 @@ class DMAFSegmentLogic(ScriptedLoadableModuleLogic):
     def __init__(self) -> None:
         ScriptedLoadableModuleLogic.__init__(self)
         self.worker: Worker | None = None  # None takes the shipped one
-        self._ready = False
+        self._checked: Check | None = None
         self._job: SegmentationJob | None = None
         self._collector: ResultCollector | None = None
 
@@ -163,14 +176,21 @@ class DMAFSegmentLogic(ScriptedLoadableModuleLogic):
         """Models in the known folders, usable ones first."""
         return find_models(model_folders())
 
-    def make_ready(self, ask: Callable[[str], bool]) -> bool:
-        """Check the worker's Python once, and install what is missing if ``ask`` agrees.
+    @property
+    def job(self) -> SegmentationJob | None:
+        """The last run, or None."""
+        return self._job
 
-        Raises:
-            InstallError: it cannot be made ready.
-        """
-        self._ready = self._ready or ensure(self._worker().command[0], ask)
-        return self._ready
+    def current_worker(self) -> Worker:
+        """The worker that runs next: the shipped one in the chosen Python, unless ``worker`` is set."""
+        return self.worker or default_worker(custom_interpreter())
+
+    def check(self) -> Check:
+        """What the worker's Python lacks; looked up until nothing is missing. Installs nothing."""
+        interpreter = self.current_worker().command[0]
+        if self._checked is None or not self._checked.ready or self._checked.interpreter != interpreter:
+            self._checked = check_now(interpreter)
+        return self._checked
 
     def prepare(
         self,
@@ -179,11 +199,15 @@ class DMAFSegmentLogic(ScriptedLoadableModuleLogic):
         model: ModelEntry | None = None,
         device: str = "auto",
         reference: str | None = None,
+        maps: Sequence[str] = (),
+        options: ResultOptions | None = None,
     ) -> SegmentationJob:
         """Job for these volumes (sequence name -> node): connect to its signals, then ``start()`` it.
 
         ``subsets`` is ``"full"``, ``"all"`` or a list of name lists; ``reference`` names the sequence whose
-        grid the results get. Without ``model`` the first usable one is taken.
+        grid the results get. Without ``model`` the first usable one is taken. ``maps`` may hold ``"entropy"``,
+        ``"agreement"`` and ``"contribution"``; more subsets than one are compared with each other. ``options`` says
+        what else the run adds to the scene, and whether it replaces the results before.
 
         Raises:
             RuntimeError: a run is going on, there is no usable model, or the inputs cannot be used.
@@ -198,9 +222,11 @@ class DMAFSegmentLogic(ScriptedLoadableModuleLogic):
             raise RuntimeError(" ".join(problems))
         ordered = {name: inputs[name] for name in model.metadata.modalities.names if name in inputs}
         reference = reference or next(iter(ordered))
-        request = JobRequest(model.path, ordered, subsets, reference, device)
-        self._job = SegmentationJob(request, self._worker(), QtWorkerProcess(), export_volume, call_later)
-        self._collector = ResultCollector(self._job, slicer.mrmlScene, model.metadata, ordered, ordered[reference])
+        request = JobRequest(model.path, ordered, subsets, reference, device, tuple(maps))
+        self._job = SegmentationJob(request, self.current_worker(), QtWorkerProcess(), export_volume, call_later)
+        self._collector = ResultCollector(
+            self._job, slicer.mrmlScene, model.metadata, ordered, ordered[reference], options
+        )
         return self._job
 
     def process(self, inputs: Mapping[str, Node], **options: Any) -> list[Node]:
@@ -210,17 +236,25 @@ class DMAFSegmentLogic(ScriptedLoadableModuleLogic):
             One segmentation node per subset, that of the most sequences first.
 
         Raises:
-            RuntimeError: as in :meth:`prepare`, or the run failed or was canceled; the message says why.
+            RuntimeError: as in :meth:`prepare`, Python packages are missing, or the run failed or was canceled;
+                the message says why.
         """
         job = self.prepare(inputs, **options)
+        if not self.check().ready:
+            raise RuntimeError(self.check().text)
         ends: list[str] = []
         job.finished.connect(lambda _provenance: ends.append(""))
         job.failed.connect(lambda error: ends.append(str(error)))
         job.cancelled.connect(lambda: ends.append(_("The segmentation was canceled.")))
-        job.start()
-        while not ends:
-            slicer.app.processEvents()
-            time.sleep(0.01)
+        scene = slicer.mrmlScene
+        observer = scene.AddObserver(scene.StartCloseEvent, lambda *_: self.abandon())
+        try:
+            job.start()
+            while not ends:
+                slicer.app.processEvents()
+                time.sleep(0.01)
+        finally:
+            scene.RemoveObserver(observer)
         if ends[0]:
             raise RuntimeError(ends[0])
         return self.segmentations
@@ -241,9 +275,6 @@ class DMAFSegmentLogic(ScriptedLoadableModuleLogic):
         if self._job is not None:
             self._job.shutdown()
 
-    def _worker(self) -> Worker:
-        return self.worker or default_worker()
-
 
 class DMAFSegmentTest(ScriptedLoadableModuleTest):
     """Self test inside Slicer; the full tests are in the source tree under ``Testing``."""
@@ -253,9 +284,10 @@ class DMAFSegmentTest(ScriptedLoadableModuleTest):
         slicer.mrmlScene.Clear()
 
     def runTest(self) -> None:
-        """Run every test of this class."""
-        self.setUp()
-        self.test_models_and_checks()
+        """Run every test of this class: what "Reload and Test" calls."""
+        for name in unittest.defaultTestLoader.getTestCaseNames(type(self)):
+            self.setUp()
+            getattr(self, name)()
 
     def test_models_and_checks(self) -> None:
         """The shipped models can be read and an empty choice is refused."""
@@ -264,3 +296,13 @@ class DMAFSegmentTest(ScriptedLoadableModuleTest):
             self.assertTrue(Path(model.path).is_file())  # noqa: PT009 - Slicer runs this without pytest
         with self.assertRaises(RuntimeError):  # noqa: PT027
             logic.prepare({})
+
+    def test_sample_case_is_recognized_and_remembered(self) -> None:
+        """The volumes of the sample case are taken for their sequences, and the parameter node keeps a choice."""
+        nodes = load_sample_case()
+        logic = DMAFSegmentLogic()
+        found = detect(slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"), BRATS)
+        self.assertEqual({name: guess.node for name, guess in found.items()}, nodes)  # noqa: PT009
+        settings = Settings(device="cpu", subsets=SubsetChoice(ALL), inputs=nodes, chosen={"t1"})
+        settings.save(logic.getParameterNode())
+        self.assertEqual(Settings.load(logic.getParameterNode()), settings)  # noqa: PT009

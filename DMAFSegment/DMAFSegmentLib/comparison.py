@@ -1,8 +1,4 @@
-"""Results of several subsets side by side: one linked slice view for each, each showing only its own.
-
-Only MRML nodes and slice logics are touched, so the grid works wherever a layout is realized. The
-layout before the grid, and how every segmentation was shown, come back when the grid is left.
-"""
+"""Results of several subsets side by side: one linked slice view for each, each showing only its own."""
 
 from __future__ import annotations
 
@@ -10,22 +6,26 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-from xml.sax.saxutils import quoteattr
 
-import numpy as np
 import slicer
-import vtk
 
-from DMAFSegmentLib.framing import content_corners, frame
-from DMAFSegmentLib.geometry import Node, volume_grid
+from DMAFSegmentLib.attributes import attribute, our_segmentations
+from DMAFSegmentLib.geometry import Node
+from DMAFSegmentLib.label_map import merged_labels
+from DMAFSegmentLib.layouts import column, row, slice_view, space_view
+from DMAFSegmentLib.surface_view import SURFACE_TAG, SurfaceView
+from DMAFSegmentLib.view_stage import Focus, View, ViewStage
 
 FIRST_LAYOUT_ID = 7400  # plus the number of cells; far from Slicer's own and from user layouts (500 and up)
+LAST_LAYOUT_ID = 7499
 MAX_CELLS = 15
 VIEW_GROUP = 74  # linking acts inside one group only: the usual views stay where they are
-_TAG = "DMAF"
+TAG = "DMAF"  # layout names of all our views begin with it
+_ENLARGED = 20  # added to the number of an enlarged cell, counted from 1
+_WITH_SURFACE = 50  # added when there is a 3-D view too
+_GRID_SHARE, _SURFACE_SHARE = 2, 1
 _WIDE = 16 / 9
 _EMPTY_CELL_COST = 0.15
-_CELL_COLOR = "#4a6fa5"
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,6 @@ class Cell:
     title: str
     segmentation: Node
     background: Node
-
-
-@dataclass(frozen=True)
-class _Shown:
-    """How a segmentation was displayed before the grid."""
-
-    visible: bool
-    views: tuple[str, ...]
 
 
 def grid_shape(count: int) -> tuple[int, int]:
@@ -60,179 +52,138 @@ def grid_shape(count: int) -> tuple[int, int]:
 
 def tag(index: int) -> str:
     """Layout name of a cell, counted from 0; without spaces, as view names must be."""
-    return f"{_TAG}{index + 1}"
+    return f"{TAG}{index + 1}"
 
 
 def layout_xml(titles: Sequence[str]) -> str:
     """Layout description with one slice view per title, filled row by row."""
     _rows, columns = grid_shape(len(titles))
-    views = [_view_xml(index, title) for index, title in enumerate(titles)]
-    lines = ["".join(views[i : i + columns]) for i in range(0, len(views), columns)]
-    rows = "".join(f'<item><layout type="horizontal" split="true">{line}</layout></item>' for line in lines)
-    return f'<layout type="vertical" split="true">{rows}</layout>'
-
-
-def _view_xml(index: int, title: str) -> str:
-    properties = {"orientation": "Axial", "viewlabel": title, "viewcolor": _CELL_COLOR, "viewgroup": str(VIEW_GROUP)}
-    inner = "".join(
-        f'<property name="{name}" action="default">{_escape(value)}</property>' for name, value in properties.items()
-    )
-    return f'<item><view class="vtkMRMLSliceNode" singletontag="{tag(index)}">{inner}</view></item>'
-
-
-def _escape(text: str) -> str:
-    return quoteattr(text)[1:-1]
-
-
-def largest_slice_point(labels: np.ndarray, ijk_to_ras: np.ndarray, normal: np.ndarray) -> np.ndarray | None:
-    """Center (RAS, mm) of the slice across ``normal`` that holds most labeled voxels; None when there are none.
-
-    ``labels`` is indexed [k, j, i]. The slice is one of the array's own, across the axis closest to
-    ``normal``; of several equally large ones the middle one.
-    """
-    voxels = np.argwhere(labels)[:, ::-1]
-    if len(voxels) == 0:
-        return None
-    steps = ijk_to_ras[:3, :3] / np.linalg.norm(ijk_to_ras[:3, :3], axis=0)
-    axis = int(np.abs(normal @ steps).argmax())
-    counts = np.bincount(voxels[:, axis])
-    largest = np.flatnonzero(counts == counts.max())
-    center = voxels[voxels[:, axis] == largest[len(largest) // 2]].mean(axis=0)
-    return ijk_to_ras[:3, :3] @ center + ijk_to_ras[:3, 3]
-
-
-def label_array(segmentation: Node, reference: Node) -> np.ndarray:
-    """Boolean array [k, j, i] on the reference's grid: where any segment is."""
-    identifiers = vtk.vtkStringArray()
-    segmentation.GetSegmentation().GetSegmentIDs(identifiers)
-    merged = slicer.vtkOrientedImageData()
-    segmentation.GenerateMergedLabelmapForAllSegments(
-        merged, slicer.vtkSegmentation.EXTENT_REFERENCE_GEOMETRY, None, identifiers
-    )
-    size = merged.GetDimensions()
-    scalars = merged.GetPointData().GetScalars()
-    shape = tuple(reversed(reference.GetImageData().GetDimensions()))
-    if scalars is None or tuple(reversed(size)) != shape:
-        return np.zeros(shape, bool)
-    return vtk.util.numpy_support.vtk_to_numpy(scalars).reshape(shape) > 0
+    views = [slice_view(tag(index), title, VIEW_GROUP) for index, title in enumerate(titles)]
+    return column([row(views[i : i + columns]) for i in range(0, len(views), columns)])
 
 
 class ComparisonGrid:
-    """Shows cells in a layout of their own and restores everything on leaving.
-
-    ``application_logic`` finds the slice logics, ``layout_node`` holds the layout; both come from
-    the application (``slicer.app``), so that this class needs no window.
-    """
+    """Shows cells in a layout of their own, one of them enlarged or in 3-D on demand; see :class:`ViewStage`."""
 
     def __init__(self, scene: Any, application_logic: Any, layout_node: Node) -> None:
-        self._scene, self._application, self._layout = scene, application_logic, layout_node
+        self.stage = ViewStage(scene, application_logic, layout_node, VIEW_GROUP)
         self._cells: list[Cell] = []
-        self._previous_layout = 0
-        self._before: dict[str, _Shown] = {}
+        self._enlarged: int | None = None
+        self._in_space: int | None = None
+        self._surface = SurfaceView(scene)
 
     @property
     def active(self) -> bool:
         """True between :meth:`show` and :meth:`hide`."""
-        return bool(self._cells)
+        return self.stage.active
 
     @property
     def on_screen(self) -> bool:
         """Is the layout still the grid's? False after the user chose another one."""
-        return self._layout.GetViewArrangement() == FIRST_LAYOUT_ID + len(self._cells)
+        return self.stage.on_screen
+
+    @property
+    def complete(self) -> bool:
+        """Are all segmentations and volumes it shows still in the scene?"""
+        return self.stage.complete
+
+    @property
+    def shown(self) -> list[Node]:
+        """Segmentations of the cells, in their order."""
+        return [cell.segmentation for cell in self._cells]
+
+    def segmentations(self) -> dict[str, Node]:
+        """What each view of the grid shows, by the ID of its slice composite node; empty when it is not active."""
+        return {
+            self.stage.logic(tag(index)).GetSliceCompositeNode().GetID(): cell.segmentation
+            for index, cell in enumerate(self._cells)
+        }
 
     def show(self, cells: Sequence[Cell]) -> None:
         """Switch to the grid; the first cell decides the slice (its largest) and the plane.
 
+        A grid that is there already takes up the new cells at the slice it shows.
+
         Raises:
             ValueError: no cell, or more than 15.
         """
-        xml = layout_xml([cell.title for cell in cells])
-        self.hide()
-        self._remember()
-        self._previous_layout = self._layout.GetViewArrangement()
-        identifier = FIRST_LAYOUT_ID + len(cells)
-        if self._layout.IsLayoutDescription(identifier):
-            self._layout.SetLayoutDescription(identifier, xml)
-        else:
-            self._layout.AddLayoutDescription(identifier, xml)
-        self._layout.SetViewArrangement(identifier)
-        self._cells = list(cells)
-        for index, cell in enumerate(cells):
-            self._fill(index, cell)
-        self.fit()
+        grid_shape(len(cells))
+        was_there = bool(self._cells)
+        self._surface.hide()
+        self._cells, self._enlarged, self._in_space = list(cells), None, None
+        views = [View(tag(i), cell.title, cell.background, (cell.segmentation,)) for i, cell in enumerate(cells)]
+        labels = merged_labels(cells[0].segmentation)
+        self.stage.open(*self._layout(), views, Focus(labels.mask(), labels.ijk_to_ras))
+        self.fit(keep_slice=was_there)
 
-    def fit(self) -> None:
-        """Zoom every view to the brain at the slice with most tumor; call again once views have their size."""
-        if not self._cells:
-            return
-        first = self._cells[0]
-        content = content_corners(first.background)
-        for index in range(len(self._cells)):
-            logic = self._logic(index)
-            node = logic.GetSliceNode()
-            node.SetOrientation("Axial")
-            node.RotateToVolumePlane(first.background)
-            logic.FitSliceToBackground()
-            frame(node, content)
-        node = self._logic(0).GetSliceNode()
-        normal = slicer.util.arrayFromVTKMatrix(node.GetSliceToRAS())[:3, 2]
-        grid = volume_grid(first.background)
-        point = largest_slice_point(label_array(first.segmentation, first.background), grid.ijk_to_ras, normal)
-        if point is not None:
-            for index in range(len(self._cells)):
-                self._logic(index).SetSliceOffset(float(normal @ point))
+    def fit(self, keep_slice: bool = False) -> None:
+        """Zoom every view; call again once views have their size."""
+        self.stage.fit(keep_slice)
+
+    def enlarge(self, index: int | None) -> None:
+        """Show one cell alone, counted from 0; None brings the others back."""
+        self._enlarged = index
+        self._arrange()
+
+    def show_surface(self, index: int | None) -> None:
+        """Add a 3-D view with the result of one cell, counted from 0; None takes the view away."""
+        self._surface.hide()
+        self._in_space = index
+        self._arrange()
 
     def hide(self) -> None:
         """Back to the layout before, every segmentation displayed as it was."""
-        if not self._cells:
-            return
-        on_screen = self.on_screen
-        self._cells = []
-        for display in _displays(self._scene):
-            shown = self._before.get(display.GetID())
-            display.RemoveAllViewNodeIDs()
-            for view in shown.views if shown else ():
-                display.AddViewNodeID(view)
-            display.SetVisibility(shown.visible if shown else False)
-        self._before = {}
-        if on_screen:
-            self._layout.SetViewArrangement(self._previous_layout)
+        self._surface.hide()
+        self._cells, self._enlarged, self._in_space = [], None, None
+        self.stage.close()
 
     def set_style(self, opacity: float, outline_only: bool) -> None:
         """Opacity (0 to 1) of the filled area, or only outlines, in every cell."""
         for cell in self._cells:
-            display = cell.segmentation.GetDisplayNode()
-            display.SetOpacity2DFill(opacity)
-            display.SetVisibility2DFill(not outline_only)
-            display.SetVisibility2DOutline(True)
+            set_style(cell.segmentation, opacity, outline_only)
 
-    def _remember(self) -> None:
-        self._before = {
-            display.GetID(): _Shown(bool(display.GetVisibility()), tuple(display.GetViewNodeIDs() or ()))
-            for display in _displays(self._scene)
-        }
-        for display in _displays(self._scene):
-            display.SetVisibility(False)  # a display without view IDs would be drawn in every cell
+    def _arrange(self) -> None:
+        self.stage.arrange(*self._layout())
+        if self._in_space is not None:
+            self._surface.show(self._cells[self._in_space].segmentation, self._cells[self._in_space].title)
+        self.fit(keep_slice=True)
 
-    def _fill(self, index: int, cell: Cell) -> None:
-        logic = self._logic(index)
-        logic.GetSliceNode().SetLayoutLabel(cell.title)  # the layout's own label counts only for new views
-        logic.GetSliceNode().SetViewGroup(VIEW_GROUP)
-        composite = logic.GetSliceCompositeNode()
-        composite.SetBackgroundVolumeID(cell.background.GetID())
-        composite.SetForegroundVolumeID(None)
-        composite.SetLabelVolumeID(None)
-        composite.SetLinkedControl(True)
-        composite.SetHotLinkedControl(True)
-        display = cell.segmentation.GetDisplayNode()
-        display.RemoveAllViewNodeIDs()
-        display.AddViewNodeID(logic.GetSliceNode().GetID())
-        display.SetVisibility(True)
-
-    def _logic(self, index: int) -> Any:
-        return self._application.GetSliceLogicByLayoutName(tag(index))
+    def _layout(self) -> tuple[int, str]:
+        """Number and description of the present arrangement."""
+        identifier, xml = FIRST_LAYOUT_ID + len(self._cells), layout_xml([cell.title for cell in self._cells])
+        if self._enlarged is not None:
+            identifier = FIRST_LAYOUT_ID + _ENLARGED + self._enlarged + 1
+            xml = row([slice_view(tag(self._enlarged), self._cells[self._enlarged].title, VIEW_GROUP)])
+        if self._in_space is not None:
+            identifier += _WITH_SURFACE
+            space = space_view(SURFACE_TAG, self._cells[self._in_space].title, VIEW_GROUP)
+            xml = row([xml, space], (_GRID_SHARE, _SURFACE_SHARE))
+        return identifier, xml
 
 
-def _displays(scene: Any) -> list[Node]:
-    nodes = slicer.util.getNodesByClass("vtkMRMLSegmentationDisplayNode", scene)
-    return [node for node in nodes if node.GetID()]
+def set_style(segmentation: Node, opacity: float, outline_only: bool) -> None:
+    """Opacity (0 to 1) of the filled area in slice views, or only outlines."""
+    display = segmentation.GetDisplayNode()
+    display.SetOpacity2DFill(opacity)
+    display.SetVisibility2DFill(not outline_only)
+    display.SetVisibility2DOutline(True)
+
+
+def leave_saved_views(scene: Any, layout_node: Node) -> None:
+    """After loading a scene that was saved with views of ours on: its results would be shown in no other view.
+
+    They become free for every view, only the first of each run visible; an unknown layout becomes the usual one.
+    """
+    runs: set[str] = set()
+    for node in our_segmentations(scene):
+        display, run = node.GetDisplayNode(), attribute(node, "Run")
+        if display is not None and any(_is_ours(view) for view in display.GetViewNodeIDs() or ()):
+            display.RemoveAllViewNodeIDs()
+            display.SetVisibility(run not in runs)
+            runs.add(run)
+    if FIRST_LAYOUT_ID < layout_node.GetViewArrangement() <= LAST_LAYOUT_ID:
+        layout_node.SetViewArrangement(slicer.vtkMRMLLayoutNode.SlicerLayoutConventionalView)
+
+
+def _is_ours(view: str) -> bool:
+    return view.removeprefix("vtkMRMLSliceNode").removeprefix("vtkMRMLViewNode").startswith(TAG)

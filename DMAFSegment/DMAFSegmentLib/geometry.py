@@ -20,6 +20,8 @@ from DMAFSegmentLib import tr as _
 
 Node = Any  # a vtkMRMLNode; the wrapped classes have no usable type information
 _WRITABLE_TYPES = (vtk.VTK_UNSIGNED_CHAR, vtk.VTK_SHORT, vtk.VTK_UNSIGNED_SHORT, vtk.VTK_INT, vtk.VTK_FLOAT)
+_MIN_STEP_MM = 1e-6
+_MIN_SPAN = 1e-3  # volume of the cell relative to a box of the same sides
 _UNIT_CORNERS = np.array(list(itertools.product((0.0, 1.0), repeat=3)))
 
 
@@ -73,7 +75,7 @@ def volume_grid(node: Node) -> Grid:
     """Grid of a scalar volume in the world, parent transforms included.
 
     Raises:
-        GeometryError: the volume holds no image, or hangs under a transform that is not linear.
+        GeometryError: the volume holds no image, is flat in space, or hangs under a transform that is not linear.
     """
     image = node.GetImageData()
     if image is None or image.GetNumberOfPoints() == 0:
@@ -82,7 +84,19 @@ def volume_grid(node: Node) -> Grid:
     node.GetIJKToRASMatrix(local)
     matrix = parent_matrix(node) @ slicer.util.arrayFromVTKMatrix(local)
     i, j, k = image.GetDimensions()
-    return Grid((i, j, k), matrix)
+    grid = Grid((i, j, k), matrix)
+    if not _has_volume(grid.axes):
+        text = _('"{volume}" has no thickness along one of its axes. Correct its spacing or the transform above it.')
+        raise GeometryError(text.format(volume=node.GetName()))
+    return grid
+
+
+def _has_volume(axes: np.ndarray) -> bool:
+    """Do the steps along I, J and K span space? Sheared axes do, as long as they are not almost in one plane."""
+    lengths = np.linalg.norm(axes, axis=0)
+    if not np.isfinite(axes).all() or lengths.min() < _MIN_STEP_MM:
+        return False
+    return bool(abs(np.linalg.det(axes / lengths)) > _MIN_SPAN)
 
 
 def volume_array(node: Node) -> np.ndarray:

@@ -1,16 +1,14 @@
-"""What the worker's Python lacks, and getting it after one clear question.
-
-Nothing happens at import or construction. Torch is installed by the PyTorch extension only, which
-picks the build that fits the graphics card; the Slicer process itself never imports it.
-"""
+"""What the worker's Python needs, what it lacks, and how to say so. Nothing is imported or installed here."""
 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from DMAFSegmentLib import MODULE_FOLDER, network_library_folder
@@ -18,17 +16,24 @@ from DMAFSegmentLib import tr as _
 from DMAFSegmentLib.job import Worker
 
 REQUIREMENTS = MODULE_FOLDER / "Resources" / "requirements.txt"
+OLDEST_PYTHON = (3, 11)
 _CHECK_TIMEOUT_S = 60
 _TORCH = "torch"
+_TITLES = {_TORCH: "PyTorch", "numpy": "NumPy", "scipy": "SciPy"}
+_DOWNLOADS = {"torch": "0.2 to 3 GB", "safetensors": "1 MB", "numpy": "20 MB", "scipy": "40 MB", "SimpleITK": "55 MB"}
 _VERSIONS = """
-import importlib.metadata, json, sys
+import json, sys
 found = {}
-for name in sys.argv[1:]:
-    try:
-        found[name] = importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        found[name] = None
-print(json.dumps(found))
+try:
+    from importlib.metadata import PackageNotFoundError, version
+    for name in sys.argv[1:]:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = None
+except ImportError:
+    pass
+print(json.dumps({"python": list(sys.version_info[:3]), "found": found}))
 """
 
 
@@ -36,109 +41,146 @@ class InstallError(RuntimeError):
     """The worker cannot be made ready; the message says what to do."""
 
 
-def worker_interpreter() -> str:
-    """Python for the worker: Slicer's own, or this one outside Slicer."""
-    return shutil.which("PythonSlicer") or sys.executable
+@dataclass(frozen=True)
+class Check:
+    """What was found in an interpreter: the requirement lines it ``lacks``, or a ``problem`` that stays.
+
+    ``python`` is its version, "" when it could not be run.
+    """
+
+    interpreter: str
+    python: str = ""
+    lacks: tuple[str, ...] = ()
+    problem: str = ""
+
+    @property
+    def ready(self) -> bool:
+        """Can the worker run there?"""
+        return not self.lacks and not self.problem
+
+    def broken(self, problem: str) -> Check:
+        """The same interpreter, where all packages are and yet nothing runs."""
+        text = _(
+            'Nothing can run in this Python: {problem} Remove PyTorch ("{interpreter}" -m pip uninstall torch), '
+            "restart Slicer and install it again."
+        )
+        return replace(self, problem=text.format(problem=problem, interpreter=self.interpreter))
+
+    @property
+    def can_install(self) -> bool:
+        """Are packages missing in Slicer's own Python? Others belong to their users: we say what is missing only."""
+        return bool(self.lacks) and not self.problem and self.interpreter == shutil.which("PythonSlicer")
+
+    @property
+    def text(self) -> str:
+        """The finding in words."""
+        if self.problem:
+            return self.problem
+        if not self.lacks:
+            return _("Python {version} has everything that is needed.").format(version=self.python)
+        if self.can_install:
+            names = ", ".join(_TITLES.get(name, name) for name in map(_name, self.lacks))
+            return _('Not installed yet: {packages}. Press "Install...".').format(packages=names)
+        packages = ", ".join(self.lacks)
+        text = _("Python for the worker ({interpreter}) lacks: {packages}. Install them there: {command}")
+        command = f'"{self.interpreter}" -m pip install ' + " ".join(f'"{line}"' for line in self.lacks)
+        return text.format(interpreter=self.interpreter, packages=packages, command=command)
 
 
-def default_worker() -> Worker:
-    """The worker as shipped: the network library's ``predict`` command."""
-    command = (worker_interpreter(), "-m", "DMAFTraining.predict")
+def worker_interpreter(custom: str = "") -> str:
+    """Python for the worker: the user's choice, else Slicer's own, or this one outside Slicer."""
+    return custom or shutil.which("PythonSlicer") or sys.executable
+
+
+def default_worker(custom: str = "") -> Worker:
+    """The worker as shipped: the network library's ``predict`` command, in ``custom`` or Slicer's own Python."""
+    command = (worker_interpreter(custom), "-m", "DMAFTraining.predict")
     return Worker(command, {"PYTHONPATH": str(network_library_folder()), "PYTHONIOENCODING": "utf-8"})
 
 
-def read_requirements(path: Path = REQUIREMENTS) -> list[str]:
-    """Requirement lines such as ``"torch>=2.4"``, without comments."""
-    lines = (line.split("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines())
+def read_requirements(path: Path | None = None) -> list[str]:
+    """Requirement lines such as ``"torch>=2.4"``, without comments; by default those that are shipped."""
+    text = (path or REQUIREMENTS).read_text(encoding="utf-8")
+    lines = (line.split("#")[0].strip() for line in text.splitlines())
     return [line for line in lines if line]
 
 
-def missing(interpreter: str, requirements: list[str]) -> list[str]:
-    """Requirements the interpreter does not meet, found without importing any of them.
-
-    Raises:
-        InstallError: the interpreter cannot be run.
-    """
-    from packaging.requirements import Requirement  # ships with Slicer; not needed while it starts
-
-    wanted = {text: Requirement(text) for text in requirements}
-    found = _installed(interpreter, [requirement.name for requirement in wanted.values()])
-    lacking = []
-    for text, requirement in wanted.items():
-        version = found[requirement.name]
-        if version is None or not requirement.specifier.contains(version.split("+")[0], prereleases=True):
-            lacking.append(text)
-    return lacking
+def check_command(interpreter: str, requirements: Sequence[str]) -> list[str]:
+    """Command whose output :func:`read_check` reads; it imports none of the packages."""
+    return [interpreter, "-c", _VERSIONS, *(_name(line) for line in requirements)]
 
 
-def _installed(interpreter: str, names: list[str]) -> dict[str, str | None]:
-    command = [interpreter, "-c", _VERSIONS, *names]
+def read_check(interpreter: str, requirements: Sequence[str], output: str) -> Check:
+    """Finding from the output of :func:`check_command`; "" when the command failed."""
+    try:
+        answer = json.loads(output.splitlines()[-1])
+        python, found = tuple(answer["python"]), dict(answer["found"])
+    except (ValueError, IndexError, KeyError, TypeError):
+        text = _(
+            "Python for the worker cannot be run ({interpreter}). Choose another one under Advanced, install Slicer "
+            "again, or check antivirus rules."
+        )
+        return Check(interpreter, problem=text.format(interpreter=interpreter))
+    version = ".".join(map(str, python))
+    if python < OLDEST_PYTHON:
+        text = _("Python for the worker is {version}; {oldest} or newer is needed ({interpreter}).")
+        oldest = ".".join(map(str, OLDEST_PYTHON))
+        return Check(interpreter, version, problem=text.format(version=version, oldest=oldest, interpreter=interpreter))
+    return Check(interpreter, version, tuple(line for line in requirements if not _meets(found.get(_name(line)), line)))
+
+
+def check_now(interpreter: str, requirements: Sequence[str] | None = None) -> Check:
+    """Check an interpreter and wait for it (well under a second)."""
+    wanted = read_requirements() if requirements is None else requirements
     try:
         answer = subprocess.run(  # noqa: S603 - our own text, no shell
-            command, capture_output=True, text=True, timeout=_CHECK_TIMEOUT_S, check=True, stdin=subprocess.DEVNULL
+            check_command(interpreter, wanted),
+            capture_output=True,
+            text=True,
+            timeout=_CHECK_TIMEOUT_S,
+            check=True,
+            stdin=subprocess.DEVNULL,
         )
-        return dict(json.loads(answer.stdout.splitlines()[-1]))
-    except (OSError, subprocess.SubprocessError, ValueError, IndexError) as error:
-        text = _("Python for the worker cannot be run ({interpreter}). Install Slicer again, or check antivirus rules.")
-        raise InstallError(text.format(interpreter=interpreter)) from error
+    except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
+        return read_check(interpreter, wanted, "")
+    return read_check(interpreter, wanted, answer.stdout)
 
 
-def question(lacking: list[str]) -> str:
-    """What the user is asked before anything is installed."""
-    text = _("The segmentation needs these Python packages:\n\n{packages}\n\nInstall them now? ")
-    size = _("PyTorch is large (up to 3 GB); Slicer does not answer while it is installed.")
-    packages = "\n".join(f"  - {line}" for line in lacking)
-    return text.format(packages=packages) + (size if _torch_lines(lacking) else "")
+def question(lacks: Sequence[str]) -> str:
+    """What the user is asked before anything is installed: the exact list with sizes, and who installs it."""
+    packages = "\n".join(f"  - {line} ({_DOWNLOADS.get(_name(line), _('size unknown'))})" for line in lacks)
+    parts = [
+        _("The segmentation needs these Python packages in Slicer's Python (download size):\n\n{packages}"),
+        *([_("PyTorch is installed by the PyTorch extension.")] if torch_lines(lacks) else []),
+        _("Install them now?"),
+    ]
+    return "\n\n".join(parts).format(packages=packages)
 
 
-def ensure(interpreter: str, ask: Callable[[str], bool], requirements: list[str] | None = None) -> bool:
-    """Make the worker's Python ready, asking once if something is missing.
-
-    Returns:
-        True when everything is there; False when the user declined.
-
-    Raises:
-        InstallError: it cannot be installed from here, or is still missing afterwards.
-    """
-    requirements = read_requirements() if requirements is None else requirements
-    lacking = missing(interpreter, requirements)
-    if not lacking:
-        return True
-    if shutil.which("PythonSlicer") is None:
-        text = _("Python for the worker ({interpreter}) lacks: {packages}. Install them with pip.")
-        raise InstallError(text.format(interpreter=interpreter, packages=", ".join(lacking)))
-    if not ask(question(lacking)):
-        return False
-    _install(lacking)
-    left = missing(interpreter, requirements)
-    if left:
-        text = _("These packages are still missing after the installation: {packages}. Restart Slicer and try again.")
-        raise InstallError(text.format(packages=", ".join(left)))
-    return True
+def offline_help(lacks: Sequence[str]) -> str:
+    """What to do without a network."""
+    packages = " ".join(f'"{line}"' for line in lacks)
+    text = _(
+        "No network? On a computer with a network, with the same system and Python {version}, run:\n"
+        "  python -m pip download -d wheels {packages}\n"
+        "Bring the folder here and run:\n"
+        "  PythonSlicer -m pip install --no-index --find-links wheels {packages}\n"
+        "Or choose a Python that has the packages under Advanced, Python interpreter."
+    )
+    version = ".".join(map(str, sys.version_info[:2]))
+    return text.format(version=version, packages=packages)
 
 
-def _torch_lines(lines: list[str]) -> list[str]:
-    return [line for line in lines if line.replace(" ", "").startswith((f"{_TORCH}>", f"{_TORCH}=", f"{_TORCH}<"))]
+def torch_lines(lines: Sequence[str]) -> list[str]:
+    """The requirement lines that are about PyTorch."""
+    return [line for line in lines if _name(line) == _TORCH]
 
 
-def _install(lines: list[str]) -> None:
-    torch_lines = _torch_lines(lines)
-    if torch_lines:
-        _install_torch(torch_lines[0])
-    others = [line for line in lines if line not in torch_lines]
-    if others:
-        import slicer
-
-        slicer.util.pip_install(others)
+def _name(line: str) -> str:
+    return re.split(r"[^\w.-]", line, maxsplit=1)[0]
 
 
-def _install_torch(requirement: str) -> None:
-    try:
-        import PyTorchUtils
-    except ImportError as error:
-        text = _("The PyTorch extension is missing. Install it with the Extensions Manager and restart Slicer.")
-        raise InstallError(text) from error
-    logic = PyTorchUtils.PyTorchUtilsLogic()
-    version = requirement.replace(_TORCH, "", 1).strip()
-    if logic.installTorch(askConfirmation=False, torchVersionRequirement=version) is None:
-        raise InstallError(_("PyTorch could not be installed. See Slicer's Python console for the reason."))
+def _meets(version: str | None, line: str) -> bool:
+    from packaging.requirements import Requirement  # ships with Slicer; not needed while it starts
+
+    return version is not None and Requirement(line).specifier.contains(version.split("+")[0], prereleases=True)

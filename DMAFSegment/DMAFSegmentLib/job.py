@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import signal
-import tempfile
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,17 +19,19 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from DMAFSegmentLib import tr as _
-from DMAFSegmentLib.protocol import JobError, LineReader, ResultEvent, WorkerEventError, parse_line
+from DMAFSegmentLib.exits import LOG_HINT, explain_exit
+from DMAFSegmentLib.protocol import ComparisonEvent, JobError, LineReader, ResultEvent, WorkerEventError, parse_line
 from DMAFSegmentLib.signal import Signal
+from DMAFSegmentLib.workspace import JOB_FILE, make_workspace
 
-KILL_AFTER_S = 2.0
+KILL_AFTER_S = 1.5  # Cancel is answered within 2 s
 _LOG_LINES = 2000
 
 
 class WorkerProcess(Protocol):
     """A child process; callbacks arrive on the thread that owns the event loop.
 
-    ``on_exit`` gets the exit code, or None when the process crashed, was killed or never started.
+    ``on_exit`` gets the exit code as :func:`DMAFSegmentLib.exits.explain_exit` takes it; None: never started.
     It is called exactly once for every ``start``, after the last output.
     """
 
@@ -45,7 +46,7 @@ class WorkerProcess(Protocol):
         """Write to the child's standard input; ignored when it is gone."""
 
     def kill(self) -> None:
-        """End the child at once and close its standard input."""
+        """Close the child's standard input, which also ends a worker behind a launcher, and end the child at once."""
 
     def wait(self, seconds: float) -> None:
         """Block until the child ended, at most ``seconds``; delivers ``on_exit``."""
@@ -57,6 +58,7 @@ class JobRequest:
 
     ``subsets`` is ``"full"`` (only what exists), ``"all"`` (every subset of it) or a list of name lists.
     ``reference`` names the sequence whose grid the results get; None takes the first in channel order.
+    ``maps`` names what is wanted beside the label maps: ``"entropy"``, ``"agreement"``, ``"contribution"``.
     """
 
     bundle: Path
@@ -64,6 +66,14 @@ class JobRequest:
     subsets: str | list[list[str]] = "full"
     reference: str | None = None
     device: str = "auto"
+    maps: tuple[str, ...] = ()
+
+    @property
+    def comparison(self) -> bool:
+        """Are the results compared with each other? As soon as there is more than one."""
+        if isinstance(self.subsets, str):
+            return self.subsets == "all" and len(self.inputs) > 1
+        return len(self.subsets) > 1
 
 
 @dataclass(frozen=True)
@@ -87,9 +97,11 @@ class SegmentationJob:
     """Runs one request in a worker process and reports by signals.
 
     Signals: ``started(dict)``, ``stage(text)``, ``progress(fraction, text, seconds_left or None)``,
-    ``result(ResultEvent)``, ``warning(text)``, ``log(text)``, and exactly one of
-    ``finished(provenance_text)``, ``failed(JobError)``, ``cancelled()`` at the end. Result files are
-    gone when the last one is emitted: read them in a slot of ``result``.
+    ``result(ResultEvent)``, ``comparison(ComparisonEvent)``, ``warning(text)``, ``log(text)``, and exactly one of
+    ``finished(provenance_text)``, ``failed(JobError)``, ``cancelled()`` at the end. Files are gone when the
+    last one is emitted: read them in a slot of ``result`` or ``comparison``.
+
+    ``request`` is what was asked; ``worker_info`` is what the worker said of itself (versions, device, model).
     """
 
     def __init__(
@@ -101,12 +113,14 @@ class SegmentationJob:
         call_later: Callable[[float, Callable[[], None]], None],
     ) -> None:
         self.started, self.stage, self.progress = Signal(), Signal(), Signal()
-        self.result, self.warning, self.log = Signal(), Signal(), Signal()
+        self.result, self.comparison = Signal(), Signal()
+        self.warning, self.log = Signal(), Signal()
         self.finished, self.failed, self.cancelled = Signal(), Signal(), Signal()
         self.state = State.NEW
         self.folder: Path | None = None
         self.log_lines: deque[str] = deque(maxlen=_LOG_LINES)
-        self._request, self._worker, self._process = request, worker, process
+        self.worker_info: dict[str, Any] = {}
+        self.request, self._worker, self._process = request, worker, process
         self._export, self._call_later = export, call_later
         self._output, self._error_output = LineReader(), LineReader()
         self._error_lines: deque[str] = deque(maxlen=12)
@@ -118,6 +132,7 @@ class SegmentationJob:
             "stage": self._on_stage_event,
             "progress": self._on_progress_event,
             "result": self._on_result_event,
+            "comparison": self._on_comparison_event,
             "warning": self._on_warning_event,
             "error": self._on_error_event,
             "done": self._on_done_event,
@@ -137,7 +152,7 @@ class SegmentationJob:
         Raises:
             OSError, GeometryError: the inputs could not be written; nothing is left behind.
         """
-        self.folder = Path(tempfile.mkdtemp(prefix="dmaf-"))  # short: Windows limits path lengths
+        self.folder = make_workspace()
         try:
             job_file = self._write_job(self.folder)
         except BaseException:
@@ -147,7 +162,7 @@ class SegmentationJob:
         self._process.start([*self._worker.command, "--job", str(job_file)], self._worker.environment)
 
     def cancel(self) -> None:
-        """Ask the worker to stop, and end it after 2 s if it does not; ``cancelled`` follows."""
+        """Ask the worker to stop, and end it soon after if it does not; ``cancelled`` follows within 2 s."""
         if self.state is not State.RUNNING:
             return
         self._stop()
@@ -179,20 +194,22 @@ class SegmentationJob:
         self._process.kill()
 
     def _write_job(self, folder: Path) -> Path:
-        paths = {name: folder / f"{name}.nrrd" for name in self._request.inputs}
-        for name, node in self._request.inputs.items():
+        paths = {name: folder / f"{name}.nrrd" for name in self.request.inputs}
+        for name, node in self.request.inputs.items():
             self._export(node, paths[name])
         document = {
             "schema": 1,
-            "bundle": str(self._request.bundle),
+            "bundle": str(self.request.bundle),
             "inputs": {name: str(path) for name, path in paths.items()},
-            "subsets": self._request.subsets,
-            "reference": self._request.reference,
+            "subsets": self.request.subsets,
+            "reference": self.request.reference,
             "output": str(folder / "out"),
-            "device": self._request.device,
+            "device": self.request.device,
             "extension": ".nrrd",
+            "maps": list(self.request.maps),
+            "comparison": self.request.comparison,
         }
-        job_file = folder / "job.json"
+        job_file = folder / JOB_FILE
         job_file.write_text(json.dumps(document, indent=1), encoding="utf-8")
         return job_file
 
@@ -203,7 +220,11 @@ class SegmentationJob:
         for line in lines:
             self._note(line)
             event = parse_line(line)
-            if event is not None and self.state is State.RUNNING:
+            if event is None:
+                continue
+            if event["event"] == "hello":  # also while canceling: the process to end must be known
+                self._on_hello_event(event)
+            elif self.state is State.RUNNING:
                 self._dispatch(event)
 
     def _on_error_output(self, data: bytes) -> None:
@@ -218,12 +239,16 @@ class SegmentationJob:
         try:
             handler(event)
         except (WorkerEventError, OSError, ValueError, RuntimeError) as error:
-            self._error = JobError(str(error) or type(error).__name__, _("See the log under Advanced."))
+            self._error = JobError(str(error) or type(error).__name__, LOG_HINT)
             self._stop()
 
-    def _on_started_event(self, event: Mapping[str, Any]) -> None:
+    def _on_hello_event(self, event: Mapping[str, Any]) -> None:
         pid = event.get("pid")
-        self._worker_pid = pid if isinstance(pid, int) and pid > 0 else 0
+        self._worker_pid = pid if isinstance(pid, int) and pid > 0 else self._worker_pid
+        self.worker_info.update(event)
+
+    def _on_started_event(self, event: Mapping[str, Any]) -> None:
+        self._on_hello_event(event)
         self.started.emit(dict(event))
 
     def _on_stage_event(self, event: Mapping[str, Any]) -> None:
@@ -237,6 +262,9 @@ class SegmentationJob:
 
     def _on_result_event(self, event: Mapping[str, Any]) -> None:
         self.result.emit(ResultEvent.read(event))
+
+    def _on_comparison_event(self, event: Mapping[str, Any]) -> None:
+        self.comparison.emit(ComparisonEvent.read(event))
 
     def _on_warning_event(self, event: Mapping[str, Any]) -> None:
         self.warning.emit(str(event.get("message", "")))
@@ -261,7 +289,7 @@ class SegmentationJob:
         elif self._error is None and code == 0 and self._provenance is not None:
             self.finished.emit(self._provenance)
         else:
-            self.failed.emit(self._error or JobError.from_exit(code, list(self._error_lines)))
+            self.failed.emit(self._error or explain_exit(code, list(self._error_lines)))
 
     def _note(self, line: str) -> None:
         self.log_lines.append(line)

@@ -1,161 +1,117 @@
-"""The results of the panel: tables of volumes and of subsets, and the switch of the comparison grid."""
+"""The results of the panel: which one is chosen, its volumes, and the views that compare it with the others."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import qt
 import slicer
 
 from DMAFSegmentLib import tr as _
-from DMAFSegmentLib.comparison import MAX_CELLS, Cell, ComparisonGrid
+from DMAFSegmentLib.attributes import attribute, measures, our_segmentations
+from DMAFSegmentLib.comparison import leave_saved_views
 from DMAFSegmentLib.geometry import Node
-from DMAFSegmentLib.results import PREFIX, inputs_of, measures, our_segmentations, stored
-
-_ROW_PADDING = 6  # pixels
-_MAX_ROWS_SHOWN = 16
+from DMAFSegmentLib.panel_compare import CompareControls
+from DMAFSegmentLib.panel_display import DisplayControls
+from DMAFSegmentLib.panel_export import ExportControls
+from DMAFSegmentLib.panel_look import LookControls
+from DMAFSegmentLib.panel_maps import MapControls
+from DMAFSegmentLib.panel_pair import PairControls
+from DMAFSegmentLib.panel_plots import PlotControls
+from DMAFSegmentLib.panel_tables import Cell as TableCell
+from DMAFSegmentLib.panel_tables import SortedTable
 
 
 class ResultView:
-    """Shows one segmentation's volumes, the other subsets of its run, and all of them side by side."""
+    """Shows one segmentation's volumes; the grid and the pair of views show it among the others of its run."""
 
     def __init__(self, ui: Any) -> None:
         self.ui = ui
-        self._listed: list[Node] = []
         layout = layout_node()
-        self.grid = ComparisonGrid(slicer.mrmlScene, slicer.app.applicationLogic(), layout) if layout else None
+        self.volumes = SortedTable(ui.volumesTable, self._on_segment)
+        look = LookControls(ui)
+        self.compare = CompareControls(ui, layout, look, lambda: self._leave_others(self.compare), self._on_views)
+        self.pair = PairControls(ui, layout, look, lambda: self._leave_others(self.pair), self._on_views)
+        self.plots = PlotControls(ui, layout, self.compare.numbers, self._on_plots)
+        self.maps = MapControls(ui)
+        self.display = DisplayControls(ui, self._in_views)
+        self.exports = ExportControls(ui)
         ui.segmentationSelector.connect("currentNodeChanged(vtkMRMLNode*)", self.refresh)
-        ui.gridButton.connect("toggled(bool)", self._on_grid)
-        ui.opacitySlider.connect("valueChanged(int)", self._style_grid)
-        ui.outlineCheckBox.connect("toggled(bool)", self._style_grid)
-        ui.backgroundSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._on_background)
-        ui.compareTable.connect("cellClicked(int,int)", self._on_row)
         self.refresh()
 
     def show_latest(self, segmentations: list[Node], select: bool) -> None:
         """A result arrived; the first of a run becomes the chosen one."""
         if select:
-            self.leave_grid()
+            self.leave_views()
             self.ui.segmentationSelector.setCurrentNode(segmentations[0])
         self.refresh()
 
+    def restore(self) -> None:
+        """A scene was loaded, perhaps one saved with views of ours or the uncertainty on: show the usual views."""
+        if layout_node() is not None and not any(views.active for views in self._views()):
+            leave_saved_views(slicer.mrmlScene, layout_node())
+        self.display.restore()
+        self.refresh()
+
     def refresh(self, *_arguments: Any) -> None:
-        """Fill both tables from the chosen segmentation's node."""
+        """Fill everything from the chosen segmentation's node."""
         node = self.ui.segmentationSelector.currentNode()
         self.ui.show3DButton.setSegmentationNode(node)
         self._fill_volumes(node)
-        ours = node is not None and node.GetAttribute(PREFIX + "Subset")
-        self._listed = our_segmentations(slicer.mrmlScene, node) if ours else []
-        self._fill_comparison()
-        if node in self._listed:
-            self.ui.compareTable.selectRow(self._listed.index(node))
-        button, count = self.ui.gridButton, len(self._shown())
-        button.enabled = count > 0 and self.grid is not None
-        button.text = _("Show comparison grid ({count})").format(count=count) if count else _("Show comparison grid")
-        button.toolTip = (
-            _("Show each result in a view of its own; press again to return to the views before.")
-            if count
-            else _("Choose a segmentation made by this module first.")
-        )
+        listed = our_segmentations(slicer.mrmlScene, node) if attribute(node, "Subset") else []
+        self.compare.refresh(listed, node)
+        self.pair.refresh(listed)
+        self.plots.refresh(listed[0] if listed else None)
+        self.maps.refresh(listed[0] if listed else None)
+        self.display.refresh(node)
+        self.exports.refresh(node)
+        self.ui.resultsButton.visible = bool(our_segmentations(slicer.mrmlScene))
+        self.ui.compareButton.visible = bool(listed)
+        self.ui.pairSectionButton.visible = len(listed) > 1
 
-    def leave_grid(self) -> None:
-        """Back to the views before the grid; nothing happens without one."""
-        self.ui.gridButton.checked = False
+    def leave_views(self) -> None:
+        """Back to the views before the grid, the pair or the plots; nothing happens without them."""
+        self._leave_others(None)
 
     def layout_changed(self) -> None:
-        """The user chose another layout: then the grid is over."""
-        if self.grid is not None and self.grid.active and not self.grid.on_screen:
-            self.leave_grid()
+        """The user chose another layout: then grid, pair and plots are over."""
+        for views in self._views():
+            views.layout_changed()
+
+    def _views(self) -> list[Any]:
+        """What replaces the user's views, one at a time."""
+        return [self.compare, self.pair, self.plots]
+
+    def _on_plots(self) -> None:
+        self._leave_others(self.plots)
+
+    def _leave_others(self, opening: Any) -> None:
+        for views in self._views():
+            if views is not opening:
+                views.leave()
+
+    def _on_views(self) -> None:
+        """Grid or pair came, changed or went: maps lie over what is shown now."""
+        self.display.show_uncertainty()
+        self.maps.show()
+
+    def _in_views(self) -> dict[str, Node]:
+        return {**self.compare.grid.segmentations(), **self.pair.view.segmentations()}
 
     def _fill_volumes(self, node: Node | None) -> None:
-        rows = measures(node)
-        table = self.ui.volumesTable
-        _prepare(table, [_("Segment or region"), _("mL"), _("Dice to fullest")], len(rows))
-        for index, row in enumerate(rows):
-            name = _item(row.name, left=True)
-            if row.color is not None:
-                name.setData(qt.Qt.DecorationRole, qt.QColor(*(int(255 * part) for part in row.color)))
-            dice = "" if row.dice is None else f"{row.dice:.2f}"
-            for column, item in enumerate((name, _item(f"{row.volume_ml:.2f}"), _item(dice))):
-                table.setItem(index, column, item)
-        _fit_height(table)
+        rows = []
+        display = node.GetDisplayNode() if node is not None else None
+        for measure in measures(node):
+            shown = bool(display.GetSegmentVisibility(measure.segment)) if display and measure.segment else None
+            name = TableCell(measure.name, measure.name, measure.color, shown)
+            cells = [name, TableCell.number(measure.volume_ml, 2), TableCell.number(measure.dice, 2)]
+            rows.append((measure.segment, cells))
+        self.volumes.show([_("Segment or region"), _("mL"), _("Dice to fullest")], rows)
 
-    def _fill_comparison(self) -> None:
-        table = self.ui.compareTable
-        regions = list(stored(self._listed[0], "RegionVolumesMl")) if self._listed else []
-        whole = regions[:1]
-        headings = [_("{region}\nmL").format(region=name) for name in whole]
-        headings += [_("Dice\n{region}").format(region=name) for name in regions]
-        _prepare(table, [_("Sequences"), *headings], len(self._listed))
-        for index, node in enumerate(self._listed):
-            volumes, dice = stored(node, "RegionVolumesMl"), stored(node, "DiceToFullest")
-            texts = [f"{volumes[name]:.1f}" for name in whole]
-            texts += [f"{dice[name]:.2f}" if name in dice else "-" for name in regions]
-            table.setItem(index, 0, _item(node.GetAttribute(PREFIX + "Title"), left=True))
-            for column, text in enumerate(texts, 1):
-                table.setItem(index, column, _item(text))
-        _fit_height(table)
-
-    def _shown(self) -> list[Node]:
-        """Results the grid can show: those that still have a volume to lie on."""
-        return [node for node in self._listed if inputs_of(node)][:MAX_CELLS]
-
-    def _on_grid(self, checked: bool) -> None:
-        if self.grid is None:
-            return
-        if not checked:
-            self.grid.hide()
-            return
-        chosen = self.ui.backgroundSelector.currentNode()
-        cells = [
-            Cell(node.GetAttribute(PREFIX + "Title"), node, chosen or inputs_of(node)[0]) for node in self._shown()
-        ]
-        if not cells:
-            self.leave_grid()
-            return
-        self.grid.show(cells)
-        self._style_grid()
-        qt.QTimer.singleShot(0, self.grid.fit)  # views get their size when Qt lays them out
-
-    def _style_grid(self, *_arguments: Any) -> None:
-        if self.grid is not None:
-            self.grid.set_style(self.ui.opacitySlider.value / 100, self.ui.outlineCheckBox.checked)
-
-    def _on_background(self, *_arguments: Any) -> None:
-        if self.grid is not None and self.grid.active:
-            self._on_grid(True)
-
-    def _on_row(self, row: int, _column: int) -> None:
-        self.ui.segmentationSelector.setCurrentNode(self._listed[row])
+    def _on_segment(self, segment: str, checked: bool) -> None:
+        self.ui.segmentationSelector.currentNode().GetDisplayNode().SetSegmentVisibility(segment, checked)
 
 
 def layout_node() -> Node | None:
     """The application's layout; None when Slicer runs without its main window."""
     manager = slicer.app.layoutManager()
     return manager.layoutLogic().GetLayoutNode() if manager is not None else None
-
-
-def _item(text: str, left: bool = False) -> Any:
-    item = qt.QTableWidgetItem(text)
-    side = qt.Qt.AlignLeft if left else qt.Qt.AlignRight
-    item.setTextAlignment(side | qt.Qt.AlignVCenter)
-    item.setToolTip(text)
-    return item
-
-
-def _prepare(table: Any, headings: list[str], rows: int) -> None:
-    table.setColumnCount(len(headings))
-    table.setHorizontalHeaderLabels(headings)
-    table.setRowCount(rows)
-    header = table.horizontalHeader()
-    for column in range(len(headings)):
-        header.setSectionResizeMode(column, qt.QHeaderView.ResizeToContents if column else qt.QHeaderView.Stretch)
-
-
-def _fit_height(table: Any) -> None:
-    """As tall as its rows: a table that scrolls inside a scrolling panel is hard to read. Hidden when empty."""
-    table.visible = table.rowCount > 0
-    table.resizeRowsToContents()
-    rows = min(table.rowCount, _MAX_ROWS_SHOWN)
-    header = table.horizontalHeader()
-    table.setFixedHeight(header.height + sum(table.rowHeight(row) for row in range(rows)) + _ROW_PADDING)

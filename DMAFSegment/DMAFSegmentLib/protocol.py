@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from DMAFSegmentLib import tr as _
 
 _MAX_LINE_BYTES = 4 * 2**20
-_BAD_INPUT_CODE = 2
-_KILLED_CODES = (9, 137, -9)
 
 
 class WorkerEventError(ValueError):
@@ -49,13 +47,17 @@ def parse_line(line: str) -> dict[str, Any] | None:
 
 @dataclass(frozen=True)
 class ResultEvent:
-    """One segmented subset. ``volumes_ml`` in mL and ``dice_to_fullest`` (0 to 1) are by region name."""
+    """One segmented subset. ``volumes_ml`` in mL and ``dice_to_fullest`` (0 to 1) are by region name.
+
+    ``maps`` are files beside the label map, by what they show, such as ``entropy``.
+    """
 
     subset: tuple[str, ...]
     title: str
     file: Path
     volumes_ml: dict[str, float]
     dice_to_fullest: dict[str, float]
+    maps: dict[str, Path] = field(default_factory=dict)
 
     @classmethod
     def read(cls, event: Mapping[str, Any]) -> ResultEvent:
@@ -69,7 +71,11 @@ class ResultEvent:
             raise WorkerEventError(_("The worker sent a result without its sequences."))
         if not isinstance(title, str) or not isinstance(file, str):
             raise WorkerEventError(_("The worker sent a result without its title or its file."))
-        return cls(tuple(subset), title, Path(file), _numbers(event, "volumes_ml"), _numbers(event, "dice_to_fullest"))
+        maps = event.get("maps") or {}
+        if not (isinstance(maps, dict) and all(isinstance(path, str) for path in maps.values())):
+            raise WorkerEventError(_("The worker sent a result whose maps are not files."))
+        volumes, dice = _numbers(event, "volumes_ml"), _numbers(event, "dice_to_fullest")
+        return cls(tuple(subset), title, Path(file), volumes, dice, {name: Path(path) for name, path in maps.items()})
 
 
 def _numbers(event: Mapping[str, Any], key: str) -> dict[str, float]:
@@ -81,39 +87,56 @@ def _numbers(event: Mapping[str, Any], key: str) -> dict[str, float]:
 
 
 @dataclass(frozen=True)
+class ComparisonEvent:
+    """What a run made of all its results together.
+
+    Attributes:
+        document: file with the numbers, if there is one; see :class:`DMAFSegmentLib.comparison_record.Record`.
+        maps: image files by kind, such as ``agreement``, and by what each shows, such as a region.
+    """
+
+    document: Path | None
+    maps: dict[str, dict[str, Path]]
+
+    @classmethod
+    def read(cls, event: Mapping[str, Any]) -> ComparisonEvent:
+        """Check and take over a ``comparison`` event.
+
+        Raises:
+            WorkerEventError: a field is missing or of the wrong kind.
+        """
+        folder, document, maps = event.get("output"), event.get("comparison"), event.get("maps") or {}
+        if not (isinstance(folder, str) and isinstance(document, str | None) and _are_files(maps)):
+            raise WorkerEventError(_("The worker sent a comparison without its files."))
+        paths = {kind: {name: Path(folder, file) for name, file in files.items()} for kind, files in maps.items()}
+        return cls(Path(folder, document) if document else None, paths)
+
+
+def _are_files(maps: Any) -> bool:
+    """Is it file names by kind and by what they show?"""
+    if not (isinstance(maps, dict) and all(isinstance(files, dict) for files in maps.values())):
+        return False
+    return all(isinstance(file, str) for files in maps.values() for file in files.values())
+
+
+@dataclass(frozen=True)
 class JobError:
-    """Why a run failed: one sentence, what to do, and the worker's last words."""
+    """Why a run failed: one sentence, what to do, the worker's last words, and the kind of error for programs."""
 
     message: str
     hint: str = ""
     details: str = ""
+    kind: str = "internal"
 
     @classmethod
     def read(cls, event: Mapping[str, Any]) -> JobError:
         """Take over an ``error`` event."""
-        return cls(str(event.get("message") or _("The worker reported an error.")), str(event.get("hint") or ""))
-
-    @classmethod
-    def from_exit(cls, code: int | None, last_lines: list[str]) -> JobError:
-        """Explain a worker that ended without saying why; ``code`` is None when it crashed or never started."""
-        details = "\n".join(last_lines)
-        if code is None:
-            message = _("The worker process crashed or could not be started.")
-        elif code == 0:
-            message = _("The worker ended without a result.")
-        else:
-            message = _("The worker stopped unexpectedly (exit code {code}).").format(code=code)
-        return cls(message, _hint(code, details), details)
+        message, kind = event.get("message"), event.get("kind")
+        return cls(
+            str(message or _("The worker reported an error.")),
+            str(event.get("hint") or ""),
+            kind=str(kind or "internal"),
+        )
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".strip()
-
-
-def _hint(code: int | None, details: str) -> str:
-    if "ModuleNotFoundError" in details or "ImportError" in details:
-        return _("A Python package is missing or damaged. Press Apply again to install what is missing.")
-    if "MemoryError" in details or "out of memory" in details.lower() or code in _KILLED_CODES:
-        return _("The computer may have run out of memory. Close other programs, or choose another device.")
-    if code == _BAD_INPUT_CODE:
-        return _("Check the input volumes.")
-    return _("See the log under Advanced.")

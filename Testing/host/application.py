@@ -36,10 +36,14 @@ class ErrorLogModel(QtCore.QObject):
 
 
 class DicomDatabase:
-    """``slicer.dicomDatabase`` without files: tests put tag values into ``values`` as {(uid, "gggg,eeee"): text}."""
+    """``slicer.dicomDatabase`` in memory.
+
+    Tests put tag values into ``values`` as {(uid, "gggg,eeee"): text}, and paths into ``files`` by uid.
+    """
 
     def __init__(self) -> None:
         self.values: dict[tuple[str, str], str] = {}
+        self.files: dict[str, str] = {}
         self.isOpen = True
 
     def instanceValue(self, uid: str, tag: str) -> str:
@@ -47,8 +51,8 @@ class DicomDatabase:
         return self.values.get((uid, tag), "")
 
     def fileForInstance(self, uid: str) -> str:
-        """Return "": no files are indexed."""
-        return ""
+        """Return the file of an instance, "" when it is unknown, as the real database does."""
+        return self.files.get(uid, "")
 
 
 class Application(QtCore.QObject):

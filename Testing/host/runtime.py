@@ -126,6 +126,16 @@ class Host:
         )
         self.process_events()
 
+    def click_at(self, widget: QtWidgets.QWidget, x: int, y: int) -> None:
+        """Click one point of a widget, such as a heading or a check box of a table."""
+        button, keys = QtCore.Qt.MouseButton.LeftButton, QtCore.Qt.KeyboardModifier.NoModifier
+        QtTest.QTest.mouseClick(widget, button, keys, QtCore.QPoint(x, y))
+        self.process_events()
+
+    def clipboard(self) -> str:
+        """Return the text on the clipboard."""
+        return str(QtWidgets.QApplication.clipboard().text())
+
     def layout_cells(self) -> dict[str, Box]:
         """Return {view tag: (x0, y0, x1, y1)} of the current layout, in fractions, y up."""
         return {tag: box for tag, (_, box) in self._views.cells().items()}
@@ -173,6 +183,7 @@ class Host:
         self._views.reset()
         self.dialogs.clear()
         self.dicom.values.clear()
+        self.dicom.files.clear()
         QtCore.QSettings().clear()
         self.process_events()
 

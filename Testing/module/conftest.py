@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 import slicer
 
+from comparison_rig import compare, compare_panel, fusing, reference  # noqa: F401 - fixtures
 from DMAFTraining.inference.metadata import (
     DOCUMENT_HASH_KEY,
     DOCUMENT_KEY,
@@ -30,6 +31,7 @@ from DMAFTraining.inference.metadata import (
     Window,
 )
 from DMAFTraining.modalities import BRATS
+from results_rig import cleanup, inputs, labels, make_event, new_run, run  # noqa: F401 - fixtures
 
 CATEGORY = "Segmentation category and type - DMAFSegment~SCT^49755003^Morphologically Altered Structure~"
 REGION = "~^^~Anatomic codes - DICOM master list~SCT^12738006^Brain~^^"
@@ -74,6 +76,12 @@ def write_bundle(path: Path, metadata: BundleMetadata) -> Path:
     header = json.dumps({"__metadata__": document}).encode()
     path.write_bytes(struct.pack("<Q", len(header)) + header)
     return path
+
+
+@pytest.fixture
+def write_model():
+    """:func:`write_bundle`, for tests of several models."""
+    return write_bundle
 
 
 @pytest.fixture
@@ -144,7 +152,7 @@ class PlainProcess:
         for reader in readers:
             reader.join()
         code = self.child.wait()
-        self.events.put((self.on_exit, code if code >= 0 else None))
+        self.events.put((self.on_exit, code))
 
     def _read(self, stream, callback) -> None:
         while data := stream.read1(7):  # tiny chunks: every line arrives in pieces

@@ -1,21 +1,37 @@
 """Stand-in for the worker: a real process that speaks its protocol and writes real label maps.
 
-``python fake_worker.py BEHAVIOR --job job.json``. The label maps are nested boxes around the middle
+``python fake_worker.py BEHAVIOR --job job.json``, or ``--devices``. The label maps are nested boxes around the middle
 of the reference image, smaller when fewer sequences are given, so that volumes can be checked by hand.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import select
 import sys
 import time
 from pathlib import Path
 
+DEVICES = [
+    {"value": "cuda:0", "kind": "cuda", "index": 0, "name": "Card A", "free_bytes": 7.5e9, "works": True},
+    {
+        "value": "cuda:1", "kind": "cuda", "index": 1, "name": "Card B", "works": False,
+        "problem": "no kernel image is available",
+    },
+    {"value": "cpu", "kind": "cpu", "index": 0, "name": "x86_64", "threads": 8, "free_bytes": 12e9, "works": True},
+]  # fmt: skip
+
 
 def emit(event: str, **fields: object) -> None:
     print(json.dumps({"event": event, "elapsed_s": 0.0, **fields}), flush=True)
+
+
+def pause() -> None:
+    """Say where we are, then neither listen nor end: somebody has to end us."""
+    print("pausing", flush=True)
+    time.sleep(60)
 
 
 def cancel_asked(seconds: float) -> bool:
@@ -45,7 +61,61 @@ def label_map(shape: tuple[int, ...], half: int):
     return labels
 
 
-def segment(job: dict, pause: float) -> int:
+def label_file_without_libraries(job: dict, file: Path) -> None:
+    """Empty label map on the grid of the first image, made from its header: for many runs in little time."""
+    head = Path(next(iter(job["inputs"].values()))).read_bytes().split(b"\n\n", 1)[0].decode()
+    sizes = next(line for line in head.splitlines() if line.startswith("sizes:")).split()[1:]
+    lines = ["type: unsigned char" if line.startswith("type:") else line for line in head.splitlines()]
+    file.write_bytes("\n".join([*lines, "", ""]).encode() + bytes(math.prod(map(int, sizes))))
+
+
+def quick_result(job: dict) -> int:
+    out = Path(job["output"])
+    out.mkdir()
+    file, provenance = out / "labels.nrrd", out / "provenance.json"
+    label_file_without_libraries(job, file)
+    names = list(job["inputs"])
+    emit("result", subset=names, title="+".join(names), file=str(file), volumes_ml={"WT": 0.0}, dice_to_fullest={})
+    provenance.write_text("{}")
+    emit("done", output=str(out), provenance=str(provenance), seconds=0.1)
+    return 0
+
+
+def compare(job: dict, reference, maps: dict) -> None:
+    """What the worker makes of all results, by its own code; each sequence has an equal share everywhere."""
+    import numpy as np
+    import SimpleITK as sitk
+
+    sys.path.append(str(Path(__file__).resolve().parents[2]))
+    from DMAFTraining.inference.case_comparison import LabelSet, compare_case
+    from DMAFTraining.inference.comparison_document import comparison_document
+    from DMAFTraining.inference.metadata import Region
+    from DMAFTraining.modalities import Modality, Subset
+
+    out, files = Path(job["output"]), {}
+    parts = {"WT": ("Whole tumor", (1, 2, 3)), "TC": ("Tumor core", (1, 3)), "ET": ("Enhancing tumor", (3,))}
+    regions = [Region(name, *part) for name, part in parts.items()]
+    subsets = {Subset(tuple(Modality(*pair) for pair in pairs)): m.transpose(2, 1, 0) for pairs, m in maps.items()}
+    labels = LabelSet(subsets, np.diag([*reference.GetSpacing(), 1.0]))
+    arrays = {"agreement": {region.name: labels.agreement(region).transpose(2, 1, 0) for region in regions}}
+    share = np.full(labels.shape[::-1], 1 / len(job["inputs"]), np.float32)
+    arrays["contribution"] = dict.fromkeys(job["inputs"], share)
+    for kind in set(job["maps"]) & set(arrays):
+        for name, array in arrays[kind].items():
+            image = sitk.GetImageFromArray(array)
+            image.CopyInformation(reference)
+            file = out / f"{kind}_{name}.nrrd"
+            sitk.WriteImage(image, str(file))
+            files.setdefault(kind, {})[name] = file.name
+    fields = {"output": str(out), "maps": files}
+    if job["comparison"]:
+        document = comparison_document(compare_case(labels, regions))
+        (out / "comparison.json").write_text(json.dumps(document))
+        fields["comparison"] = "comparison.json"
+    emit("comparison", **fields)
+
+
+def segment(job: dict, wait: float, pause_at: str = "") -> int:
     import numpy as np
     import SimpleITK as sitk
 
@@ -59,8 +129,9 @@ def segment(job: dict, pause: float) -> int:
     voxel_ml = float(np.prod(reference.GetSpacing())) / 1000
     emit("stage", stage="read", message="Reading the images")
     full = label_map(shape, 3 + len(subsets[0]))
+    everything = {}
     for count, subset in enumerate(subsets, 1):
-        if cancel_asked(pause):
+        if cancel_asked(wait):
             emit("cancelled")
             return 3
         labels = label_map(shape, 3 + len(subset))
@@ -68,14 +139,29 @@ def segment(job: dict, pause: float) -> int:
         image = sitk.GetImageFromArray(labels)
         image.CopyInformation(reference)
         file = out / f"labels_{title}.nrrd"
+        if pause_at == "writing" and count == 2:
+            file.write_bytes(b"NRRD0004\ntype: unsigned ch")
+            pause()
         sitk.WriteImage(image, str(file))
         regions = {"WT": labels > 0, "TC": np.isin(labels, (1, 3)), "ET": labels == 3}
         truth = {"WT": full > 0, "TC": np.isin(full, (1, 3)), "ET": full == 3}
         dice = {k: float(2 * (m & truth[k]).sum() / (m.sum() + truth[k].sum())) for k, m in regions.items()}
         volumes = {k: float(m.sum()) * voxel_ml for k, m in regions.items()}
-        left = (len(subsets) - count) * max(pause, 0.1)
+        left = (len(subsets) - count) * max(wait, 0.1)
         emit("progress", fraction=count / len(subsets), stage="segment", message=f"Segmenting {title}", eta_s=left)
-        emit("result", subset=subset, title=title, file=str(file), volumes_ml=volumes, dice_to_fullest=dice)
+        maps = {}
+        if "entropy" in job.get("maps", []):  # 0.25 inside the boxes, 0 elsewhere
+            image = sitk.GetImageFromArray((labels > 0).astype(np.float32) / 4)
+            image.CopyInformation(reference)
+            maps = {"entropy": str(out / f"entropy_{title}.nrrd")}
+            sitk.WriteImage(image, maps["entropy"])
+        numbers = {"volumes_ml": volumes, "dice_to_fullest": dice}
+        emit("result", subset=subset, title=title, file=str(file), maps=maps, **numbers)
+        everything[tuple(subset)] = labels
+        if pause_at == "results":
+            pause()
+    if job.get("comparison") or {"agreement", "contribution"} & set(job.get("maps", [])):
+        compare(job, reference, {tuple((name, titles[name]) for name in key): m for key, m in everything.items()})
     provenance = out / "provenance.json"
     provenance.write_text(json.dumps({"subsets": subsets, "device": job["device"]}))
     emit("done", output=str(out), provenance=str(provenance), seconds=1.0)
@@ -83,8 +169,22 @@ def segment(job: dict, pause: float) -> int:
 
 
 def main() -> int:
-    behavior, job_file = sys.argv[1], sys.argv[sys.argv.index("--job") + 1]
+    behavior = sys.argv[1]
+    if "--devices" in sys.argv:
+        broken = {"devices": [], "problem": "PyTorch cannot be loaded (libc.so)."}
+        print(json.dumps({"schema": 1} | (broken if behavior == "crash" else {"devices": DEVICES})))
+        return int(behavior == "crash")
+    if behavior == "pause-starting":
+        pause()
+    job_file = sys.argv[sys.argv.index("--job") + 1]
     job = json.loads(Path(job_file).read_text(encoding="utf-8"))
+    emit("hello", protocol=1, pid=os.getpid(), versions={"python": "3.12.10", "torch": "2.13.0"})
+    if behavior == "pause-loading":
+        emit("stage", stage="load", message="Loading the model")
+        pause()
+    if behavior == "pause-preparing":
+        emit("stage", stage="prepare", message="Preparing the images")
+        pause()
     emit("started", protocol=1, pid=os.getpid(), model={"name": "m", "version": "1"}, device="cpu", subsets=[])
     if behavior == "crash":
         print("Traceback ...\nModuleNotFoundError: No module named 'torch'", file=sys.stderr, flush=True)
@@ -94,6 +194,13 @@ def main() -> int:
     if behavior == "error":
         emit("error", kind="memory", message="Not enough memory.", hint="Choose the CPU.")
         return 1
+    if behavior == "quick":
+        return quick_result(job)
+    if behavior == "gossip":
+        print("reading /archive/Roe_Jane/1970-01-02/head scan.nii.gz", file=sys.stderr, flush=True)
+        print(f"volume {os.environ['GOSSIP']} of JaneRoe, ID 7654321, UID 1.2.840.113619.2.55.3", file=sys.stderr)
+        emit("error", kind="bad-input", message="Cannot read '/archive/Roe_Jane/t1.nii.gz'.", hint="Check t1.")
+        return 2
     if behavior == "silent-end":
         return 0
     if behavior == "hang":  # deaf: neither reads nor ends
@@ -109,7 +216,8 @@ def main() -> int:
         sys.stdout.flush()
     if behavior == "bad-result":
         emit("result", subset=["t1"], title="T1")
-    return segment(job, 0.15 if behavior in ("slow", "bad-result") else 0.0)
+    wait = 0.15 if behavior in ("slow", "bad-result") else 0.0
+    return segment(job, wait, behavior.removeprefix("pause-"))
 
 
 if __name__ == "__main__":

@@ -14,10 +14,12 @@ from DMAFSegmentLib.comparison import (
     Cell,
     ComparisonGrid,
     grid_shape,
-    largest_slice_point,
     layout_xml,
     tag,
 )
+from DMAFSegmentLib.framing import largest_slice_point
+from DMAFSegmentLib.surface_view import SURFACE_TAG
+from DMAFSegmentLib.view_stage import Look
 
 COLORS = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (255, 0, 255), (0, 255, 255))
 
@@ -215,3 +217,141 @@ def test_fifteen_cells_are_drawn_with_their_titles(rendering, grid, make_cells):
     nodes = [slicer.mrmlScene.GetNodeByID(f"vtkMRMLSliceNode{tag(i)}") for i in range(15)]
     assert [node.GetLayoutLabel() for node in nodes] == [f"Subset {i}" for i in range(15)]
     assert rendering.render_layout((1000, 600)).std() > 5
+
+
+# -- plane, zoom, one cell alone, one in 3-D -------------------------------------------------------------
+
+
+def state(layout_node):
+    """How every segmentation is displayed, and the layout."""
+    displays = slicer.util.getNodesByClass("vtkMRMLSegmentationDisplayNode")
+    kinds = ("GetVisibility", "GetOpacity")
+    whole = [name for name in dir(displays[0]) if name.startswith(kinds)]
+    values = [[getattr(display, name)() for name in whole] for display in displays]
+    views = [list(display.GetViewNodeIDs() or ()) for display in displays]
+    surfaces = [
+        display.GetDisplayableNode().GetSegmentation().ContainsRepresentation("Closed surface") for display in displays
+    ]
+    return values, views, surfaces, layout_node.GetViewArrangement()
+
+
+def normals(count):
+    nodes = [slicer.mrmlScene.GetNodeByID(f"vtkMRMLSliceNode{tag(i)}") for i in range(count)]
+    return [slicer.util.arrayFromVTKMatrix(node.GetSliceToRAS())[:3, 2].round(6).tolist() for node in nodes]
+
+
+@pytest.mark.parametrize(("orientation", "axis"), [("Axial", 2), ("Sagittal", 0), ("Coronal", 1)])
+def test_all_cells_turn_together(rendering, grid, make_cells, orientation, axis):
+    cells = make_cells(3)
+    grid.show(cells)
+    grid.set_style(opacity=1.0, outline_only=False)
+    grid.stage.look = Look(orientation)
+    grid.fit()
+    assert all(abs(normal[axis]) == 1 for normal in normals(3))
+    offsets = [slicer.app.applicationLogic().GetSliceLogicByLayoutName(tag(i)).GetSliceOffset() for i in range(3)]
+    assert len(set(offsets)) == 1
+    for index in range(3):
+        shares = colors_of(rendering, index)
+        assert shares[index] > 0.05
+        assert sum(shares) == shares[index], "a foreign color"
+
+
+def test_lesion_fills_the_view_when_zoomed_to(rendering, grid, make_cells):
+    grid.show(make_cells(1))
+    grid.set_style(opacity=1.0, outline_only=False)
+    whole = colors_of(rendering, 0, (400, 400))[0]
+    grid.stage.look = Look(lesion=True)
+    grid.fit()
+    # The box is 24 x 20 mm; the view is 1.06 * 1.5 times its longer side.
+    assert colors_of(rendering, 0, (400, 400))[0] == pytest.approx(24 * 20 / (1.59 * 24) ** 2, rel=0.05)
+    assert whole < 0.3
+
+
+def test_an_empty_result_is_zoomed_to_the_whole(grid, make_cells):
+    (cell,) = make_cells(1)
+    empty = np.zeros((16, 20, 24), np.uint8)
+    slicer.util.updateSegmentBinaryLabelmapFromArray(empty, cell.segmentation, "a", cell.background)
+    grid.stage.look = Look(lesion=True)
+    grid.show([cell])
+    width, height, _ = slicer.mrmlScene.GetNodeByID(f"vtkMRMLSliceNode{tag(0)}").GetFieldOfView()
+    assert min(width / 48, height / 40) == pytest.approx(1.06)
+
+
+def test_one_cell_alone_and_back(rendering, grid, make_cells):
+    grid.show(make_cells(6))
+    grid.set_style(opacity=1.0, outline_only=False)
+    logic = slicer.app.applicationLogic().GetSliceLogicByLayoutName(tag(4))
+    logic.SetSliceOffset(-4.0)
+    slicer.app.applicationLogic().GetSliceLogicByLayoutName(tag(0)).SetSliceOffset(-4.0)
+    grid.enlarge(4)
+    assert rendering.layout_cells() == {tag(4): (0.0, 0.0, 1.0, 1.0)}
+    assert logic.GetSliceOffset() == pytest.approx(-4.0), "it stays at its slice"
+    shares = colors_of(rendering, 4)
+    assert shares[4] > 0.05
+    assert sum(shares) == shares[4]
+    grid.enlarge(1)
+    assert list(rendering.layout_cells()) == [tag(1)]
+    grid.enlarge(None)
+    assert list(rendering.layout_cells()) == [tag(i) for i in range(6)]
+
+
+def test_one_cell_in_3d_on_demand(host, grid, make_cells, layout_node):
+    cells = make_cells(15)
+    before = state(layout_node)
+    grid.show(cells)
+    assert not any(state(layout_node)[2]), "no surface unless asked for"
+    grid.show_surface(3)
+    assert len(host.layout_cells()) == 16
+    view = slicer.mrmlScene.GetSingletonNode(SURFACE_TAG, "vtkMRMLViewNode")
+    assert view.GetLayoutLabel() == "Subset 3"
+    shown = [cell.segmentation.GetDisplayNode().IsDisplayableInView(view.GetID()) for cell in cells]
+    assert shown == [index == 3 for index in range(15)]
+    assert cells[3].segmentation.GetDisplayNode().GetVisibility3D()
+    grid.show_surface(5)
+    assert state(layout_node)[2].index(True) == 5
+    grid.enlarge(5)
+    assert list(host.layout_cells()) == [tag(5), SURFACE_TAG]
+    grid.hide()
+    assert state(layout_node) == before
+
+
+def test_a_surface_that_was_there_stays(grid, make_cells, layout_node):
+    cells = make_cells(2)
+    cells[1].segmentation.CreateClosedSurfaceRepresentation()
+    cells[1].segmentation.GetDisplayNode().SetVisibility3D(False)
+    before = state(layout_node)
+    grid.show(cells)
+    grid.show_surface(1)
+    grid.show_surface(0)
+    grid.hide()
+    assert state(layout_node) == before
+
+
+def test_a_result_that_arrives_joins_at_the_slice_that_is_shown(grid, make_cells):
+    cells = make_cells(3)
+    grid.show(cells[:2])
+    logics = [slicer.app.applicationLogic().GetSliceLogicByLayoutName(tag(i)) for i in range(2)]
+    for logic in logics:
+        logic.SetSliceOffset(6.0)
+    grid.show(cells)
+    third = slicer.app.applicationLogic().GetSliceLogicByLayoutName(tag(2))
+    assert [logic.GetSliceOffset() for logic in [*logics, third]] == pytest.approx([6.0] * 3)
+
+
+def test_largest_slice_is_found_behind_another_background(grid, make_cells, new_volume):
+    """The volume behind may have another grid than the result."""
+    (cell,) = make_cells(1)
+    other = new_volume("finer", np.full((32, 40, 48), 10, np.int16), np.diag([1.0, 1.0, 1.0, 1.0]))
+    grid.show([Cell("a", cell.segmentation, other)])
+    assert slicer.app.applicationLogic().GetSliceLogicByLayoutName(tag(0)).GetSliceOffset() == pytest.approx(0.0)
+
+
+def test_a_view_maximized_by_slicer_itself_does_not_end_the_grid(grid, make_cells, layout_node):
+    grid.show(make_cells(4))
+    view = slicer.mrmlScene.GetNodeByID(f"vtkMRMLSliceNode{tag(1)}")
+    layout_node.AddMaximizedViewNode(view)
+    assert layout_node.IsMaximizedViewNode(view)
+    assert grid.on_screen
+    grid.hide()
+    assert layout_node.GetNumberOfMaximizedViewNodes() == 0
+    assert layout_node.GetViewArrangement() == slicer.vtkMRMLLayoutNode.SlicerLayoutConventionalView

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import slicer
 
-from DMAFSegmentLib.framing import content_corners, frame
+from DMAFSegmentLib.framing import content_corners, frame, largest_lesion_point
 
 
 @pytest.fixture
@@ -49,3 +49,24 @@ def test_view_just_holds_the_content_and_keeps_its_slice(slice_node, size):
     position = slicer.util.arrayFromVTKMatrix(slice_node.GetSliceToRAS())[:3, 3]
     assert position.tolist() == pytest.approx([20, 70, 12])
     assert slice_node.GetSliceOffset() == pytest.approx(12)
+
+
+def test_largest_lesion_wins_over_several_small_ones_together():
+    labels = np.zeros((12, 12, 12), np.uint8)
+    labels[0, 0, ::2] = 1  # six voxels apart
+    labels[5:8, 6, 7] = 2  # three in a row, i = 7, j = 6, k = 5..7
+    matrix = np.diag([1.0, 2.0, 3.0, 1.0])
+    matrix[:3, 3] = (10, 0, 0)
+    assert largest_lesion_point(labels, matrix).tolist() == [17, 12, 18]
+
+
+def test_point_of_a_ring_lies_on_the_ring():
+    labels = np.zeros((3, 9, 9), np.uint8)
+    labels[1, 1:8, 1:8] = 1
+    labels[1, 2:7, 2:7] = 0
+    i, j, k = (int(value) for value in largest_lesion_point(labels, np.eye(4)))
+    assert labels[k, j, i]
+
+
+def test_no_lesion_has_no_point():
+    assert largest_lesion_point(np.zeros((2, 2, 2), np.uint8), np.eye(4)) is None

@@ -7,6 +7,8 @@ import pytest
 import SimpleITK as sitk
 import slicer
 import vtk
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from DMAFSegmentLib.geometry import GeometryError, Grid, export_volume, overlap, volume_array, volume_grid
 
@@ -168,3 +170,61 @@ def box(center, size=(10, 10, 10), turned=0.0):
 def test_overlap(other, expected):
     assert overlap(box((0, 0, 0)), other) is expected
     assert overlap(other, box((0, 0, 0))) is expected
+
+
+@st.composite
+def placements(draw):
+    """A grid anywhere: turned, mirrored, permuted, sheared (gantry tilt), with a nested pair of transforms above it."""
+    angle, near = st.floats(-180, 180), st.floats(-1000, 1000)
+    turn = rotation(draw(st.tuples(*[st.floats(0.1, 1)] * 3)), draw(angle))
+    order = draw(st.permutations(range(3)))
+    mirrored = turn[:, order] * draw(st.tuples(*[st.sampled_from((-1, 1))] * 3))
+    matrix = affine(mirrored, draw(st.tuples(*[st.floats(0.2, 6)] * 3)), draw(st.tuples(near, near, near)))
+    tilt = np.eye(4)
+    tilt[1, 2] = draw(st.floats(-0.5, 0.5))
+    parents = [affine(rotation((1, 1, 0), draw(angle)), (1, 1, 1), draw(st.tuples(near, near, near))) for _ in "ab"]
+    scale = np.diag([draw(st.floats(0.5, 2)), 1.0, 1.0, 1.0])
+    return matrix @ tilt, [parents[0], parents[1] @ scale]
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(placement=placements())
+def test_every_voxel_stays_in_place_wherever_the_volume_lies(scene, new_volume, array, tmp_path, placement):
+    matrix, parents = placement
+    scene.Clear(0)
+    node = new_volume("v", array, matrix)
+    inner = put_under(scene, node, parents[0])
+    put_under(scene, inner, parents[1])
+    export_volume(node, tmp_path / "v.nrrd")
+    image = sitk.ReadImage(str(tmp_path / "v.nrrd"))
+    world = parents[1] @ parents[0] @ matrix
+    for index in [(0, 0, 0), (5, 0, 0), (0, 4, 0), (0, 0, 3), (5, 4, 3), (2, 3, 1)]:
+        assert image.GetPixel(index) == array[index[::-1]]
+        lps = np.array(image.TransformIndexToPhysicalPoint(index))
+        assert np.abs(lps * (-1, -1, 1) - (world @ [*index, 1])[:3]).max() < 1e-4  # mm
+
+
+def test_slicer_agrees_on_where_the_exported_voxels_are(scene, new_volume, array, tmp_path):
+    node = new_volume("v", array, affine(DIRECTIONS["oblique, permuted and flipped"]))
+    put_under(scene, node, affine(rotation((0, 1, 1), 30), (1, 1, 1), (5, 0, 0)))
+    export_volume(node, tmp_path / "v.nrrd")
+    again = slicer.util.loadVolume(str(tmp_path / "v.nrrd"))
+    before, after = [0.0] * 6, [0.0] * 6
+    node.GetRASBounds(before)
+    again.GetRASBounds(after)
+    assert np.allclose(before, after, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "axes",
+    [
+        np.diag([1.0, 1.0, 0.0]),  # no step along K
+        np.array([[1.0, 0.0, 1.0], [0.0, 1.0, 1.0], [0.0, 0.0, 0.0]]),  # K lies in the plane of I and J
+        np.diag([1.0, 1.0, np.nan]),
+    ],
+)
+def test_volume_without_thickness_is_refused(new_volume, axes):
+    matrix = np.eye(4)
+    matrix[:3, :3] = axes
+    with pytest.raises(GeometryError, match='"v" has no thickness along one of its axes'):
+        volume_grid(new_volume("v", matrix=matrix))

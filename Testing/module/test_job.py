@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from DMAFSegmentLib.exits import explain_exit
 from DMAFSegmentLib.job import JobRequest, SegmentationJob, State, Worker, time_left
-from DMAFSegmentLib.protocol import JobError, LineReader
+from DMAFSegmentLib.protocol import LineReader
 
 
 def export_box(node: str, path: Path) -> None:
@@ -206,7 +207,7 @@ def test_lines_do_not_depend_on_the_chunks(size):
 
 
 def test_killed_by_the_system_hints_at_memory():
-    assert "memory" in JobError.from_exit(137, []).hint
+    assert "out of memory" in explain_exit(137, []).message
 
 
 @pytest.mark.parametrize(

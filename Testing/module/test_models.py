@@ -7,11 +7,11 @@ import os
 import subprocess
 import sys
 
-import pytest
 import slicer
 
-from DMAFSegmentLib import install, models
+from DMAFSegmentLib import models
 from DMAFSegmentLib.settings import Settings
+from DMAFSegmentLib.subset_choice import SubsetChoice
 
 
 def test_usable_models_come_first_and_broken_ones_say_why(bundle, tmp_path):
@@ -50,32 +50,6 @@ def test_no_simulated_notice_for_a_real_model(metadata, tmp_path):
     assert "simulated" not in entry.description
 
 
-def test_nothing_is_missing_here():
-    assert install.missing(sys.executable, install.read_requirements()) == []
-    assert install.ensure(sys.executable, ask=lambda text: pytest.fail("asked although nothing is missing"))
-
-
-@pytest.mark.parametrize("requirement", ["no-such-package-at-all>=1", "numpy>=99"])
-def test_missing_and_old_packages_are_found(requirement):
-    assert install.missing(sys.executable, ["numpy>=1.20", requirement]) == [requirement]
-
-
-def test_other_python_is_never_changed():
-    with pytest.raises(install.InstallError, match=r"lacks: no-such-package-at-all>=1\. Install them with pip"):
-        install.ensure(sys.executable, ask=lambda text: True, requirements=["no-such-package-at-all>=1"])
-
-
-def test_python_that_does_not_run_is_explained():
-    with pytest.raises(install.InstallError, match="cannot be run"):
-        install.missing("no-such-python", ["numpy"])
-
-
-def test_question_lists_the_packages_and_warns_of_torch():
-    assert "PyTorch is large" in install.question(["torch>=2.4", "scipy>=1.11"])
-    assert "PyTorch is large" not in install.question(["scipy>=1.11"])
-    assert "  - scipy>=1.11" in install.question(["scipy>=1.11"])
-
-
 def test_importing_the_module_loads_no_torch():
     code = "import sys, DMAFSegmentLib.results, DMAFSegmentLib.install; sys.exit('torch' in sys.modules)"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
@@ -85,8 +59,8 @@ def test_importing_the_module_loads_no_torch():
 def test_settings_survive_the_parameter_node(scene, new_volume):
     node = scene.AddNewNodeByClass("vtkMRMLScriptedModuleNode")
     volumes = {"t1": new_volume("a"), "flair": new_volume("b")}
-    Settings("brats-test 0.1", "cpu", True, volumes, {"flair"}).save(node)
-    assert Settings.load(node) == Settings("brats-test 0.1", "cpu", True, volumes, {"flair"})
+    Settings("brats-test 0.1", "cpu", SubsetChoice("all"), volumes, {"flair"}).save(node)
+    assert Settings.load(node) == Settings("brats-test 0.1", "cpu", SubsetChoice("all"), volumes, {"flair"})
     Settings(inputs={"t1": volumes["t1"]}).save(node)
     assert Settings.load(node).inputs == {"t1": volumes["t1"]}
     slicer.mrmlScene.RemoveNode(volumes["t1"])

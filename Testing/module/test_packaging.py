@@ -70,22 +70,6 @@ def test_imports_stay_inside_the_rules(path):
     assert not roots & {"torch", "ctk", "safetensors", "PySide6", "threading", "pickle"}
     assert "qt" not in roots or path.name.startswith(("panel", "DMAFSegment"))
     library = {name for name in names if name.startswith("DMAFTraining")}
-    assert library <= {"DMAFTraining.modalities", "DMAFTraining.inference.metadata"}
-
-
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
-def test_texts_for_translation_are_literal(path):
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id == "_"]
-    for call in calls:
-        assert isinstance(call.args[0], ast.Constant), f"{path.name}:{call.lineno}"
-
-
-def test_keyboard_order_names_every_control():
-    text = (MODULE / "Resources" / "UI" / "DMAFSegment.ui").read_text(encoding="utf-8")
-    controls = re.findall(
-        r'class="(?:QPushButton|QComboBox|QCheckBox|QSlider|QTableWidget|QPlainTextEdit'
-        r'|qMRMLNodeComboBox|qMRMLSegmentationShow3DButton)" name="(\w+)"',
-        text,
-    )
-    assert re.findall(r"<tabstop>(\w+)</tabstop>", text) == controls
+    torch_free = {"modalities", "inference.metadata", "inference.differences"}
+    torch_free |= {"inference.case_comparison", "inference.comparison_document"}  # see the contract in pyproject.toml
+    assert library <= {f"DMAFTraining.{name}" for name in torch_free}

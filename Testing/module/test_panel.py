@@ -10,8 +10,10 @@ import pytest
 import slicer
 
 from DMAFSegmentLib import models
+from DMAFSegmentLib.attributes import PREFIX, our_segmentations
 from DMAFSegmentLib.job import Worker
-from DMAFSegmentLib.results import PREFIX, our_segmentations
+from DMAFSegmentLib.subset_choice import ALL, SubsetChoice
+from results_rig import choose_subsets
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULE_FILE = ROOT / "DMAFSegment" / "DMAFSegment.py"
@@ -60,7 +62,9 @@ def cells_of(table):
 
 def test_opening_finds_the_sequences_and_says_what_will_run(panel):
     assert chosen(panel) == {"t1": "case_t1", "flair": "case_flair"}
-    assert panel.ui.summaryLabel.text == "T1 and FLAIR present; T1ce and T2 missing."
+    assert panel.ui.summaryLabel.text == (
+        "T1 and FLAIR present; T1ce and T2 missing; expected accuracy unknown for this model."
+    )
     assert "Brain tumor test model" in panel.ui.modelComboBox.currentText
     assert "simulated data only" in panel.ui.modelDescriptionLabel.text
     assert panel.ui.noticeLabel.visible
@@ -94,16 +98,17 @@ def test_one_run_by_mouse(host, panel):
     assert added <= {
         *("vtkMRMLSegmentationNode", "vtkMRMLSegmentationDisplayNode", "vtkMRMLTableNode"),
         *("vtkMRMLSubjectHierarchyNode", "vtkMRMLScriptedModuleNode", "vtkMRMLTableStorageNode"),
+        "vtkMRMLTextNode",
     }
 
 
 def test_all_subsets_and_the_grid(rendering, panel):
     host, ui = rendering, panel.ui
-    host.click(ui.allSubsetsCheckBox)
+    choose_subsets(panel)
     assert ui.applyButton.text == "Apply (3 subsets)"
     host.click(ui.applyButton)
     run_until_idle(host, panel)
-    assert [row[:3] for row in cells_of(ui.compareTable)] == [
+    assert [[row[0], row[1], row[4]] for row in cells_of(ui.compareTable)] == [
         ["T1+FLAIR", "8.0", "1.00"],
         ["FLAIR", "4.1", "0.68"],
         ["T1", "4.1", "0.68"],
@@ -112,7 +117,7 @@ def test_all_subsets_and_the_grid(rendering, panel):
     host.click(ui.gridButton)
     assert [tag for tag in host.layout_cells() if tag.startswith("DMAF")] == ["DMAF1", "DMAF2", "DMAF3"]
     labels = [slicer.mrmlScene.GetNodeByID(f"vtkMRMLSliceNodeDMAF{i}").GetLayoutLabel() for i in (1, 2, 3)]
-    assert labels == ["T1+FLAIR", "FLAIR", "T1"]
+    assert labels == ["T1+FLAIR (all)", "FLAIR (without T1)", "T1 (without FLAIR)"]
     volumes = [
         slicer.mrmlScene.GetNodeByID(f"vtkMRMLSliceCompositeNodeDMAF{i}").GetBackgroundVolumeID() for i in (1, 2, 3)
     ]
@@ -123,7 +128,7 @@ def test_all_subsets_and_the_grid(rendering, panel):
 
 
 def test_row_of_the_comparison_chooses_its_segmentation(host, panel):
-    host.click(panel.ui.allSubsetsCheckBox)
+    choose_subsets(panel)
     host.click(panel.ui.applyButton)
     run_until_idle(host, panel)
     panel.ui.compareTable.cellClicked.emit(2, 0)
@@ -133,7 +138,7 @@ def test_row_of_the_comparison_chooses_its_segmentation(host, panel):
 
 def test_cancel_leaves_the_scene_as_it_was(host, panel, worker_command):
     panel.logic.worker = Worker(worker_command("slow"))
-    host.click(panel.ui.allSubsetsCheckBox)
+    choose_subsets(panel)
     slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
     before = node_ids()
     host.click(panel.ui.applyButton)
@@ -204,7 +209,7 @@ def test_missing_interpreter_is_explained(host, panel):
 
 def test_closing_the_scene_stops_the_run_and_leaves_nothing(host, panel, worker_command):
     panel.logic.worker = Worker(worker_command("slow"))
-    host.click(panel.ui.allSubsetsCheckBox)
+    choose_subsets(panel)
     host.click(panel.ui.applyButton)
     assert host.process_events(until=lambda: len(panel.logic.segmentations) == 1)
     host.clear_scene()
@@ -250,7 +255,7 @@ def test_no_model_is_explained(host, open_panel, monkeypatch, tmp_path, new_volu
     monkeypatch.setattr(sys.modules["DMAFSegment"], "model_folders", list)
     new_volume("case_t1")
     widget = open_panel()
-    assert "No model found. Put a model file" in widget.ui.modelDescriptionLabel.text
+    assert "No model found. Install one under Models" in widget.ui.modelDescriptionLabel.text
     assert not widget.ui.applyButton.enabled
 
 
@@ -275,7 +280,7 @@ def test_saved_scene_restores_the_panel(host, panel, tmp_path):
     panel.panel.selectors.combos["t2"].setCurrentNode(volume)
     panel.panel.selectors.combos["flair"].setCurrentNode(None)
     panel.ui.deviceComboBox.currentIndex = panel.ui.deviceComboBox.findData("cpu")
-    host.click(panel.ui.allSubsetsCheckBox)
+    choose_subsets(panel)
     path = str(tmp_path / "scene.mrb")
     assert slicer.util.saveScene(path)
     host.clear_scene()
@@ -283,11 +288,11 @@ def test_saved_scene_restores_the_panel(host, panel, tmp_path):
     slicer.util.loadScene(path)
     assert host.process_events(until=lambda: chosen(panel) == {"t2": "case_flair"}, timeout=3)
     assert panel.ui.deviceComboBox.currentText == "CPU"
-    assert panel.ui.allSubsetsCheckBox.checked
+    assert panel.panel.subsets.choice == SubsetChoice(ALL)
 
 
 def test_results_of_a_loaded_scene_can_be_compared(host, panel, tmp_path):
-    host.click(panel.ui.allSubsetsCheckBox)
+    choose_subsets(panel)
     host.click(panel.ui.applyButton)
     run_until_idle(host, panel)
     rows = cells_of(panel.ui.compareTable)
@@ -319,24 +324,6 @@ def test_module_opens_without_a_main_window(host, open_panel, monkeypatch):
     assert widget.ui.applyButton.toolTip == "Choose at least one input volume."
 
 
-def test_slicer_knows_the_codes_of_the_segments(host, open_panel, metadata):
-    logic = slicer.modules.terminologies.logic()
-    context = "Segmentation category and type - DMAFSegment"
-    category, kind = slicer.vtkSlicerTerminologyCategory(), slicer.vtkSlicerTerminologyType()
-    assert logic.GetNumberOfCategoriesInTerminology(context) == 1
-    logic.GetNthCategoryInTerminology(context, 0, category)
-    known = {}
-    for index in range(logic.GetNumberOfTypesInTerminologyCategory(context, category)):
-        assert logic.GetNthTypeInTerminologyCategory(context, category, index, kind)
-        known[kind.GetCodeMeaning()] = (kind.GetCodingSchemeDesignator(), kind.GetCodeValue())
-    for label in metadata.labels:
-        entry = slicer.vtkSlicerTerminologyEntry()
-        assert logic.DeserializeTerminologyEntry(label.terminology, entry)
-        wanted = entry.GetTypeObject()
-        assert entry.GetTerminologyContextName() == context
-        assert known[wanted.GetCodeMeaning()] == (wanted.GetCodingSchemeDesignator(), wanted.GetCodeValue())
-
-
 def test_log_can_be_read_and_copied(host, panel, worker_command):
     panel.logic.worker = Worker(worker_command("garbage"))
     host.click(panel.ui.applyButton)
@@ -345,13 +332,13 @@ def test_log_can_be_read_and_copied(host, panel, worker_command):
 
 
 def test_nothing_is_cut_off_in_a_narrow_panel(host, panel):
-    host.click(panel.ui.allSubsetsCheckBox)
+    choose_subsets(panel)
     host.click(panel.ui.applyButton)
     run_until_idle(host, panel)
     panel.parent.resize(400, 1100)
     host.process_events()
     assert panel.parent.width == 400
-    for name in ("applyButton", "gridButton", "show3DButton", "allSubsetsCheckBox", "outlineCheckBox", "modelLabel"):
+    for name in ("applyButton", "gridButton", "show3DButton", "subsetsLabel", "outlineCheckBox", "modelLabel"):
         widget = getattr(panel.ui, name)
         assert widget.width >= widget.sizeHint().width() or name == "gridButton", f"{name} is cut off"
     for table in (panel.ui.volumesTable, panel.ui.compareTable):

@@ -10,67 +10,13 @@ import SimpleITK as sitk
 import slicer
 import vtk
 
-from DMAFSegmentLib.comparison import label_array
-from DMAFSegmentLib.geometry import export_volume
+from DMAFSegmentLib.attributes import PREFIX, inputs_of, measures, our_segmentations
+from DMAFSegmentLib.label_map import merged_labels
 from DMAFSegmentLib.protocol import JobError, ResultEvent
-from DMAFSegmentLib.results import (
-    PREFIX,
-    ResultCollector,
-    ResultError,
-    inputs_of,
-    label_volumes,
-    measures,
-    our_segmentations,
-    read_label_map,
-)
-from DMAFSegmentLib.signal import Signal
-
-
-class JobSignals:
-    """The signals a collector listens to."""
-
-    def __init__(self):
-        self.result, self.finished, self.failed, self.cancelled = Signal(), Signal(), Signal(), Signal()
-
-
-@pytest.fixture
-def labels():
-    """4 voxels of core, 8 of edema, 12 of enhancing tumor in 16 x 20 x 24 voxels."""
-    array = np.zeros((16, 20, 24), np.uint8)
-    array[2:4, 3:5, 5] = 1
-    array[8:10, 3:5, 5:7] = 2
-    array[12, 10:14, 10:13] = 3
-    return array
-
-
-@pytest.fixture
-def make_event(tmp_path, labels):
-    """Result event whose file lies on the grid of a volume, as the worker would write it."""
-
-    def build(reference, subset=("t1", "flair"), title="T1+FLAIR", array=None):
-        template = tmp_path / "reference.nrrd"
-        export_volume(reference, template)
-        image = sitk.GetImageFromArray(labels if array is None else array)
-        image.CopyInformation(sitk.ReadImage(str(template)))
-        file = tmp_path / f"{title}.nrrd"
-        sitk.WriteImage(image, str(file))
-        volumes, dice = {"WT": 0.192, "TC": 0.128, "ET": 0.096}, {"WT": 1.0, "TC": 0.5, "ET": 0.25}
-        return ResultEvent(subset, title, file, volumes, dice)
-
-    return build
-
-
-@pytest.fixture
-def run(scene, new_volume, metadata):
-    """Two inputs and a collector that is driven by hand."""
-    inputs = {"t1": new_volume("case_t1"), "flair": new_volume("case_flair")}
-    signals = JobSignals()
-    collector = ResultCollector(signals, scene, metadata, inputs, inputs["t1"])
-    return signals, collector, inputs
-
-
-def hierarchy(scene):
-    return slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+from DMAFSegmentLib.result_files import ResultError, read_label_map
+from DMAFSegmentLib.results import ResultCollector
+from DMAFSegmentLib.segmentation import label_volumes
+from results_rig import JobSignals, contents, hierarchy
 
 
 def test_segments_have_names_colors_and_codes(run, make_event):
@@ -92,7 +38,7 @@ def test_voxels_arrive_where_they_were(run, make_event, labels):
     for value in (1, 2, 3):
         array = slicer.util.arrayFromSegmentBinaryLabelmap(node, f"label_{value}", inputs["t1"])
         assert np.array_equal(array > 0, labels == value)
-    assert np.array_equal(label_array(node, inputs["t1"]), labels > 0)
+    assert np.array_equal(merged_labels(node).mask(), labels > 0)
 
 
 def test_absent_label_is_an_empty_segment(run, make_event, labels):
@@ -119,7 +65,7 @@ def test_reference_under_a_transform_carries_its_segmentation_along(scene, run, 
 
 
 def test_volumes_by_hand(labels, metadata):
-    assert label_volumes(labels, metadata, 0.008) == pytest.approx(
+    assert label_volumes(labels, metadata.labels, 0.008) == pytest.approx(
         {"Necrotic core": 0.032, "Edema": 0.064, "Enhancing tumor": 0.096}
     )
 
@@ -143,36 +89,40 @@ def test_foreign_segmentation_has_no_measures(scene):
 def test_node_says_what_it_is(run, make_event):
     signals, collector, inputs = run
     signals.result.emit(make_event(inputs["t1"]))
-    signals.finished.emit('{"model": "sha"}')
+    signals.finished.emit('{"device": "cpu"}')
     node = collector.segmentations[0]
-    attribute = {key: node.GetAttribute(PREFIX + key) for key in ("Subset", "Model", "ModelVersion", "Provenance")}
-    assert attribute == {
-        "Subset": "t1+flair",
-        "Model": "brats-test",
-        "ModelVersion": "0.1",
-        "Provenance": '{"model": "sha"}',
-    }
+    attribute = {key: node.GetAttribute(PREFIX + key) for key in ("Kind", "Subset", "Model", "ModelVersion")}
+    assert attribute == {"Kind": "labels", "Subset": "t1+flair", "Model": "brats-test", "ModelVersion": "0.1"}
+    assert node.GetName() == "DMAF T1+FLAIR"
+    assert node.GetDescription().startswith("Made from T1+FLAIR by brats-test 0.1.")
+    provenance = json.loads(node.GetAttribute(PREFIX + "Provenance"))
+    assert provenance["device"] == "cpu"
+    assert provenance["scene"]["volumes"] == {"t1": "case_t1", "flair": "case_flair"}
     assert "Not a medical device" in node.GetAttribute(PREFIX + "Notice")
     assert inputs_of(node) == [inputs["t1"], inputs["flair"]]
 
 
-def test_single_result_lies_beside_its_reference(scene, run, make_event):
+def test_one_result_makes_a_folder_under_the_study_of_its_reference(scene, run, make_event):
     signals, collector, inputs = run
     tree = hierarchy(scene)
     study = tree.CreateStudyItem(tree.GetSceneItemID(), "Study")
     tree.SetItemParent(tree.GetItemByDataNode(inputs["t1"]), study)
     signals.result.emit(make_event(inputs["t1"]))
-    assert tree.GetItemParent(tree.GetItemByDataNode(collector.segmentations[0])) == study
+    item = tree.GetItemByDataNode(collector.segmentations[0])
+    folder = tree.GetItemParent(item)
+    assert tree.GetItemName(folder).startswith("DMAF results")
+    assert tree.GetItemParent(folder) == study
+    assert tree.GetItemAncestorAtLevel(item, "Study") == study  # where Slicer's DICOM export looks
 
 
-def test_several_results_share_a_folder_and_one_is_visible(scene, run, make_event):
+def test_results_share_a_folder_and_one_is_visible(scene, run, make_event):
     signals, collector, inputs = run
     for subset, title in ((("t1", "flair"), "T1+FLAIR"), (("flair",), "FLAIR"), (("t1",), "T1")):
         signals.result.emit(make_event(inputs["t1"], subset, title))
     signals.finished.emit("{}")
     tree = hierarchy(scene)
-    parents = {tree.GetItemParent(tree.GetItemByDataNode(n)) for n in (*collector.segmentations, collector.table)}
-    assert [tree.GetItemName(item) for item in parents] == ["DMAF comparison"]
+    (folder,) = {tree.GetItemParent(tree.GetItemByDataNode(n)) for n in (*collector.segmentations, collector.table)}
+    assert contents(scene, folder) == ["DMAF FLAIR", "DMAF T1", "DMAF T1+FLAIR", "DMAF details", "DMAF volumes"]
     assert [n.GetDisplayNode().GetVisibility() for n in collector.segmentations] == [1, 0, 0]
 
 
@@ -211,9 +161,8 @@ def test_failed_run_keeps_what_it_finished(run, make_event):
     signals, collector, inputs = run
     signals.result.emit(make_event(inputs["t1"]))
     signals.failed.emit(JobError("Not enough memory."))
-    assert json.loads(collector.segmentations[0].GetAttribute(PREFIX + "Provenance")) == {
-        "incomplete": "Not enough memory."
-    }
+    provenance = json.loads(collector.segmentations[0].GetAttribute(PREFIX + "Provenance"))
+    assert provenance["incomplete"] == "Not enough memory."
     assert collector.table is not None
 
 

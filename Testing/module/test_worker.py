@@ -13,7 +13,8 @@ import pytest
 import slicer
 
 from DMAFSegmentLib import models
-from DMAFSegmentLib.results import PREFIX, our_segmentations
+from DMAFSegmentLib.attributes import ENTROPY, PREFIX, REGIONS, companion, measures, our_segmentations
+from results_rig import choose_subsets
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = list((ROOT / "Resources" / "Models").glob("*.safetensors"))
@@ -56,7 +57,9 @@ def run(host, widget):
 
 def test_every_subset_of_two_sequences(host, open_module, tiny_bundle):
     widget = open_module(tiny_bundle.parent)
-    host.click(widget.ui.allSubsetsCheckBox)
+    choose_subsets(widget)
+    for box in (widget.ui.regionsCheckBox, widget.ui.uncertaintyCheckBox):
+        host.click(box)
     run(host, widget)
     assert widget.ui.statusLabel.text == "Finished: 3 segmentations.", widget.ui.logText.plainText
     titles = [node.GetAttribute(PREFIX + "Title") for node in widget.logic.segmentations]
@@ -64,7 +67,18 @@ def test_every_subset_of_two_sequences(host, open_module, tiny_bundle):
     assert sorted(titles) == ["FLAIR", "T1", "T1+FLAIR"]
     provenance = json.loads(widget.logic.segmentations[0].GetAttribute(PREFIX + "Provenance"))
     assert provenance["model"]["name"] == "tiny"
+    assert set(provenance["stage_seconds"]) == {"load", "read", "prepare", "segment", "compare"}
+    assert all(len(entry["sha256"]) == 64 for entry in provenance["inputs"].values())
+    assert provenance["scene"]["volumes"] == {"t1": "case_t1", "flair": "case_flair"}
     for node in widget.logic.segmentations:
+        entropy = slicer.util.arrayFromVolume(companion(slicer.mrmlScene, node, ENTROPY))
+        assert 0 < entropy.max() <= 1
+        assert entropy[0, 0, 0] == 0
+        for row in measures(companion(slicer.mrmlScene, node, REGIONS)):
+            array = slicer.util.arrayFromSegmentBinaryLabelmap(
+                companion(slicer.mrmlScene, node, REGIONS), row.segment, slicer.util.getNode("case_t1")
+            )
+            assert (array > 0).sum() * 0.064 == pytest.approx(row.volume_ml), "regions have the volumes of the table"
         parts = [float(v) for v in json.loads(node.GetAttribute(PREFIX + "LabelVolumesMl")).values()]
         regions = json.loads(node.GetAttribute(PREFIX + "RegionVolumesMl"))
         assert regions["WT"] == pytest.approx(sum(parts), rel=1e-3, abs=1e-3), "worker and module count the same voxels"
