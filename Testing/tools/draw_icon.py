@@ -1,6 +1,8 @@
 """Draw the module's icon: four sequences as rings around a tumor, one of them missing.
 
-python Testing/tools/draw_icon.py DMAFSegment/Resources/Icons/DMAFSegment.png
+    python Testing/tools/draw_icon.py DMAFSegment/Resources/Icons/DMAFSegment.png
+
+The rings have a middle luminance, so that they are seen on light and on dark backgrounds.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ SIZE = 128
 OVERSAMPLING = 4
 BRAIN, OUTLINE = (70, 88, 112, 255), (32, 42, 58, 255)
 EDEMA, ENHANCING, CORE = (60, 180, 75, 255), (250, 210, 50, 255), (220, 40, 40, 255)
-SEQUENCES = ((235, 239, 245, 255), (170, 200, 240, 255), (110, 160, 225, 255), None)
+SEQUENCES = ((90, 130, 200, 255), (60, 140, 160, 255), (140, 115, 205, 255), None)
+MISSING = (130, 130, 130, 255)  # the outline of the sequence that is not there
 
 
 def main(path: str) -> None:
@@ -31,8 +34,8 @@ def draw(size: int) -> np.ndarray:
     for index, color in enumerate(SEQUENCES):
         start = 90 * index + 45 + 5
         inside = ((angle - start) % 360 < 80) & (radius < 0.97) & (radius > 0.80)
-        edge = inside & ((radius > 0.94) | (radius < 0.83))
-        canvas[inside if color else edge] = color or (150, 160, 175, 255)
+        edge = inside & ((radius > 0.93) | (radius < 0.84))
+        canvas[inside if color else edge] = color or MISSING
     canvas[radius < 0.72] = OUTLINE
     canvas[radius < 0.66] = BRAIN
     for size_, color in ((0.40, EDEMA), (0.27, ENHANCING), (0.13, CORE)):
