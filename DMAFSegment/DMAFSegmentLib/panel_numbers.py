@@ -57,7 +57,7 @@ class NumberControls:
         self._quiet = False
         record = self._record or self._truth
         sentences = record.sentences if record is not None else ()
-        self.ui.sentencesLabel.text = "\n".join(sentences)
+        self.ui.sentencesLabel.text = "\n".join(f"\N{BULLET} {sentence}" for sentence in sentences)
         self.ui.sentencesLabel.visible = bool(sentences)
         self._fill()
 

@@ -44,7 +44,8 @@ def test_table_shows_the_numbers_of_the_worker(compare_panel, compare):
 def test_sentences_are_those_of_the_worker(compare_panel, compare):
     node = compare()
     assert compare_panel.ui.sentencesLabel.visible
-    assert compare_panel.ui.sentencesLabel.text.split("\n") == document_of(node)["summary"]
+    bullets = [f"\N{BULLET} {sentence}" for sentence in document_of(node)["summary"]]
+    assert compare_panel.ui.sentencesLabel.text.split("\n") == bullets
     assert "Without T1: the whole tumor would have been 3.9 mL (49 %) smaller" in compare_panel.ui.sentencesLabel.text
 
 
