@@ -8,7 +8,7 @@
 
 Results: one label map per combination of sequences on the grid of the reference image, and
 provenance.json. As a worker (used by the Slicer module): --job job.json prints JSON lines,
-reads "cancel" on standard input. Exit code: 0 done, 1 error, 2 bad input, 3 cancelled.
+reads "cancel" on standard input. Exit code: 0 done, 1 error, 2 bad input, 3 canceled.
 Research use only, not a medical device.
 """
 

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 import slicer
 
-from DMAFSegmentLib import models
 from DMAFSegmentLib.attributes import COMPARISON, companion
 from DMAFSegmentLib.job import Worker
+from panel_rig import opened_panel
 from results_rig import choose_subsets
 
-MODULE_FILE = Path(__file__).resolve().parents[1] / "DMAFSegment" / "DMAFSegment.py"
 EXPECTED = {"T1+FLAIR": {"WT": 0.9, "TC": 0.8, "ET": 0.7}, "FLAIR": {"WT": 0.85}}
 
 
@@ -31,14 +29,9 @@ def fusing(metadata):
 def compare_panel(host, tmp_path, write_model, fusing, worker_command, new_volume, monkeypatch):
     """The open panel with T1 and FLAIR in the scene, a DMAF-Net model, and a stand-in worker."""
     write_model(tmp_path / "model.safetensors", fusing)
-    monkeypatch.setenv(models.FOLDER_VARIABLE, str(tmp_path))
-    host.load_module(MODULE_FILE)
-    new_volume("case_t1")
-    new_volume("case_flair")
-    widget = host.open_module("DMAFSegment")
-    widget.logic.worker = Worker(worker_command("normal"))
-    yield widget
-    host.close_module("DMAFSegment")
+    worker = Worker(worker_command("normal"))
+    with opened_panel(host, tmp_path, worker, new_volume, monkeypatch) as widget:
+        yield widget
 
 
 @pytest.fixture
@@ -74,10 +67,6 @@ def reference(scene):
         return node
 
     return make
-
-
-def cells_of(table):
-    return [[table.item(r, c).text() for c in range(table.columnCount)] for r in range(table.rowCount)]
 
 
 def document_of(node, kind=COMPARISON):

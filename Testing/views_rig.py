@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import slicer
 
-from DMAFSegmentLib import models
 from DMAFSegmentLib.attributes import our_segmentations
 from DMAFSegmentLib.job import Worker
 from DMAFSegmentLib.pair_view import TAG_A, TAG_B, TAG_THIRD
+from panel_rig import opened_panel
 from results_rig import choose_subsets
 
-MODULE_FILE = Path(__file__).resolve().parents[1] / "DMAFSegment" / "DMAFSegment.py"
 PAIR = [TAG_A, TAG_B, TAG_THIRD]
 MODEL_COLORS = {"core": (220, 40, 40), "edema": (60, 180, 75), "enhancing": (250, 210, 50)}
 SIZE = (900, 300)
@@ -24,14 +21,9 @@ _NEAR = 40  # of 255, per channel
 @pytest.fixture(name="panel")
 def panel_fixture(host, tmp_path, bundle, worker_command, new_volume, monkeypatch):
     """The open module with T1 and FLAIR in the scene, and a stand-in worker."""
-    monkeypatch.setenv(models.FOLDER_VARIABLE, str(bundle.parent))
-    host.load_module(MODULE_FILE)
-    new_volume("case_t1")
-    new_volume("case_flair")
-    widget = host.open_module("DMAFSegment")
-    widget.logic.worker = Worker(worker_command("normal"))
-    yield widget
-    host.close_module("DMAFSegment")
+    worker = Worker(worker_command("normal"))
+    with opened_panel(host, bundle.parent, worker, new_volume, monkeypatch) as widget:
+        yield widget
 
 
 @pytest.fixture(name="results")
@@ -62,11 +54,6 @@ def choose(combo, index):
 def views(host):
     """Tags of the views of the layout."""
     return list(host.layout_cells())
-
-
-def texts(table):
-    """What a table says, row by row."""
-    return [[table.item(r, c).text() for c in range(table.columnCount)] for r in range(table.rowCount)]
 
 
 def color_of(host, tag, colors):

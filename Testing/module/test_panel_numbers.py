@@ -8,7 +8,7 @@ import pytest
 import slicer
 import vtk
 
-from comparison_rig import cells_of, column, document_of
+from comparison_rig import column, document_of
 from DMAFSegmentLib.attributes import (
     COMPARISON,
     REGIONS,
@@ -21,6 +21,7 @@ from DMAFSegmentLib.attributes import (
 )
 from DMAFSegmentLib.comparison_maps import maps_of_run
 from DMAFSegmentLib.run_folder import folder_of
+from panel_rig import cells_of
 from results_rig import contents, hierarchy, node_ids
 
 PLOTS = 7498

@@ -9,6 +9,7 @@ from DMAFSegmentLib.attributes import PREFIX, attribute
 from DMAFSegmentLib.difference import COLORS
 from DMAFSegmentLib.pair_view import TAG_A, TAG_B, TAG_THIRD
 from DMAFSegmentLib.run_folder import folder_of
+from panel_rig import assert_nothing_cut_off, cells_of
 from results_rig import choose_subsets, contents, hierarchy
 from views_rig import (  # noqa: F401 - fixtures
     MODEL_COLORS,
@@ -19,7 +20,6 @@ from views_rig import (  # noqa: F401 - fixtures
     results_fixture,
     settings_of_display,
     settle,
-    texts,
     views,
 )
 
@@ -38,7 +38,7 @@ def test_two_and_their_difference_by_clicks(rendering, panel, results):
     host.click(ui.pairButton)
     assert views(host) == PAIR
     # Whole tumor: cubes of 1000 and 512 voxels of 8 mm3, one inside the other.
-    assert texts(ui.legendTable) == legend("3.90", "0.00", "4.10")
+    assert cells_of(ui.legendTable) == legend("3.90", "0.00", "4.10")
     panel.panel.results.pair.view.stage.jump((0, 0, 0))  # through the cores of both
     settle(host, panel)
     for tag in (TAG_A, TAG_B):
@@ -56,17 +56,17 @@ def test_region_and_places_by_hand(host, panel, results):
     ui = panel.ui
     host.click(ui.pairButton)
     # Tumor core: 512 and 216 voxels. Enhancing: 512 - 216 and 216 - 64, one a shell around the other.
-    assert texts(ui.placesTable)[:2] == [["Only in A (orange)", "WT", "3.90"], ["Only in A (orange)", "TC", "2.37"]]
-    assert ["Only in B (blue)", "ET", "1.22"] in texts(ui.placesTable)
+    assert cells_of(ui.placesTable)[:2] == [["Only in A (orange)", "WT", "3.90"], ["Only in A (orange)", "TC", "2.37"]]
+    assert ["Only in B (blue)", "ET", "1.22"] in cells_of(ui.placesTable)
     choose(ui.regionComboBox, 2)
     assert ui.regionComboBox.currentText == "Enhancing tumor (ET)"
-    assert texts(ui.legendTable) == legend("2.37", "1.22", "0.00")
+    assert cells_of(ui.legendTable) == legend("2.37", "1.22", "0.00")
 
 
 def test_a_click_on_a_place_goes_there_in_all_views(host, panel, results):
     ui = panel.ui
     host.click(ui.pairButton)
-    row = texts(ui.placesTable).index(["Only in B (blue)", "ET", "1.22"])
+    row = cells_of(ui.placesTable).index(["Only in B (blue)", "ET", "1.22"])
     area = ui.placesTable.visualItemRect(ui.placesTable.item(row, 0))
     host.click_at(ui.placesTable.viewport(), area.center().x(), area.center().y())
     assert ui.regionComboBox.currentText == "Enhancing tumor (ET)"
@@ -223,7 +223,7 @@ def test_a_scene_saved_with_the_pair_on_opens_in_the_usual_views(host, panel, re
     assert not set(views(host)) & set(PAIR)
     panel.ui.segmentationSelector.setCurrentNode(nodes[0])
     host.click(panel.ui.pairButton)
-    assert texts(panel.ui.legendTable)[0] == ["Only in A (orange)", "3.90"]
+    assert cells_of(panel.ui.legendTable)[0] == ["Only in A (orange)", "3.90"]
 
 
 def test_another_layout_ends_the_pair(host, panel, results):
@@ -238,13 +238,8 @@ def test_another_layout_ends_the_pair(host, panel, results):
 def test_nothing_is_cut_off_in_a_narrow_panel(host, panel, results):
     choose_subsets(panel, "picked")
     host.click(panel.ui.pairButton)
-    panel.parent.resize(400, 1900)
-    host.process_events()
-    assert panel.parent.width == 400
-    for name in (
+    names = (
         *("subsetsLabel", "enlargeButton", "surfaceButton", "orientationLabel", "zoomLabel", "pairButton"),
         *("regionLabel", "flickerButton", "swapButton", "autoSwapCheckBox"),
-    ):
-        widget = getattr(panel.ui, name)
-        assert widget.visible, name
-        assert widget.width >= widget.sizeHint().width(), f"{name} is cut off"
+    )
+    assert_nothing_cut_off(host, panel, names, height=1900)

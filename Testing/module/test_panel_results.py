@@ -4,32 +4,24 @@ from __future__ import annotations
 
 import csv
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 import slicer
 
-from DMAFSegmentLib import models
 from DMAFSegmentLib.attributes import ENTROPY, REGIONS, TABLE, attribute, companion, our_segmentations
 from DMAFSegmentLib.job import Worker
 from DMAFSegmentLib.run_folder import folder_of
+from panel_rig import assert_nothing_cut_off, cells_of, opened_panel
 from results_rig import choose_subsets, contents, hierarchy, node_ids
-
-MODULE_FILE = Path(__file__).resolve().parents[2] / "DMAFSegment" / "DMAFSegment.py"
 
 
 @pytest.fixture
 def panel(host, bundle, worker_command, new_volume, monkeypatch):
     """The open panel with T1 and FLAIR in the scene, and a stand-in worker."""
-    monkeypatch.setenv(models.FOLDER_VARIABLE, str(bundle.parent))
-    host.load_module(MODULE_FILE)
-    new_volume("case_t1")
-    new_volume("case_flair")
-    widget = host.open_module("DMAFSegment")
-    widget.logic.worker = Worker(worker_command("normal"))
-    yield widget
-    host.close_module("DMAFSegment")
+    worker = Worker(worker_command("normal"))
+    with opened_panel(host, bundle.parent, worker, new_volume, monkeypatch) as widget:
+        yield widget
 
 
 @pytest.fixture
@@ -48,10 +40,6 @@ def segment(host, panel):
         return panel.ui.segmentationSelector.currentNode()
 
     return run
-
-
-def cells_of(table):
-    return [[table.item(r, c).text() for c in range(table.columnCount)] for r in range(table.rowCount)]
 
 
 def click_heading(host, table, column):
@@ -286,15 +274,11 @@ def test_saved_scene_brings_everything_back(host, panel, segment, tmp_path, with
 def test_nothing_is_cut_off_in_a_narrow_panel(host, panel, segment):
     segment("uncertaintyCheckBox", subsets="all")
     host.click(panel.ui.detailsButton)
-    panel.parent.resize(400, 1500)
-    host.process_events()
-    assert panel.parent.width == 400
-    for name in (
+    names = (
         *("regionsCheckBox", "uncertaintyCheckBox", "replaceCheckBox", "visibleCheckBox", "lesionButton"),
         *("uncertaintyButton", "copyTableButton", "saveTableButton", "dicomButton", "detailsButton"),
-    ):
-        widget = getattr(panel.ui, name)
-        assert widget.width >= widget.sizeHint().width(), f"{name} is cut off"
+    )
+    assert_nothing_cut_off(host, panel, names, height=1500)
 
 
 def test_export_button_says_why_not(host, panel, segment):
