@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 import time
@@ -26,7 +27,6 @@ def remove_stale() -> None:
     """Remove run folders older than a day: what is younger may belong to another Slicer."""
     oldest = time.time() - _STALE_AFTER_S
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        if folder.is_symlink() or not (folder / JOB_FILE).is_file():
-            continue
-        if folder.stat().st_mtime < oldest:
-            shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):  # another Slicer may be removing it too
+            if not folder.is_symlink() and (folder / JOB_FILE).is_file() and folder.stat().st_mtime < oldest:
+                shutil.rmtree(folder, ignore_errors=True)
