@@ -69,35 +69,59 @@ def read_volume(path: str | Path) -> Volume:
     """Read a 3-D scalar image of any format ITK knows.
 
     Raises:
-        InputError: missing or unreadable, not a 3-D scalar image, empty, or with values that are
-            not finite.
+        InputError: missing or unreadable, not a 3-D scalar image, empty, with values that are not finite, or with a
+            place in space that cannot be.
     """
-    path = Path(path)
+    return volume_of(read_image(Path(path)), str(path))
+
+
+def read_image(path: Path) -> sitk.Image:
+    """Read a file of any format and kind that ITK knows.
+
+    Raises:
+        InputError: missing, unreadable, cut off, or a NIfTI with values that are not finite.
+    """
     if not path.is_file():
         raise InputError(f"There is no image at {path}.", "Check the path.")
     try:
         check_nifti(path)
-        image = sitk.ReadImage(str(path))
+        return sitk.ReadImage(str(path))
     except RuntimeError as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         reason = lines[-1] if lines else "unknown format"
         raise InputError(
             f"{path} cannot be read as an image ({reason}).", "Export it again as NIfTI or NRRD."
         ) from error
+
+
+def volume_of(image: sitk.Image, source: str, name: str = "") -> Volume:
+    """A 3-D scalar image with its place; ``name`` is what messages call it, by default its ``source``.
+
+    Raises:
+        InputError: not a 3-D scalar image, empty, with values that are not finite, or with a place in space that
+            cannot be.
+    """
+    name = name or source
     if image.GetNumberOfComponentsPerPixel() != 1:
         count = image.GetNumberOfComponentsPerPixel()
-        raise InputError(f"{path} has {count} values per voxel.", "Give a grayscale image of one sequence.")
+        raise InputError(f"{name} has {count} values per voxel.", "Give a grayscale image of one sequence.")
+    if image.GetPixelID() in (sitk.sitkComplexFloat32, sitk.sitkComplexFloat64):
+        raise InputError(f"{name} holds complex numbers.", "Give the magnitude image.")
     size = image.GetSize()
     if image.GetDimension() != 3 or min(size) < 2:
         shape = " x ".join(map(str, size))
-        raise InputError(f"{path} is not a 3-D image (its size is {shape}).", "Give a volume of several slices.")
+        hint = "Give one of its volumes." if image.GetDimension() > 3 else "Give a volume of several slices."
+        raise InputError(f"{name} is not a 3-D image (its size is {shape}).", hint)
+    grid = grid_of(image)
+    if not np.isfinite(grid.ijk_to_ras).all() or grid.voxel_ml == 0:
+        raise InputError(f"{name} has no valid position in space.", "Export it again.")
     array = sitk.GetArrayFromImage(image).transpose(2, 1, 0).astype(np.float32)
     if not np.isfinite(array).all():
         bad = int((~np.isfinite(array)).sum())
-        raise InputError(f"{path} holds {bad} voxel(s) that are not numbers (NaN or infinite).", "Export it again.")
+        raise InputError(f"{name} holds {bad} voxel(s) that are not numbers (NaN or infinite).", "Export it again.")
     if array.min() == array.max():
-        raise InputError(f"{path} is empty: every voxel has the value {array.flat[0]:g}.", "Choose another image.")
-    return Volume(array, grid_of(image), str(path))
+        raise InputError(f"{name} is empty: every voxel has the value {array.flat[0]:g}.", "Choose another image.")
+    return Volume(array, grid, source)
 
 
 def grid_of(image: sitk.Image) -> Grid:
