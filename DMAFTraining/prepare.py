@@ -36,6 +36,10 @@ _SIMULATE = """examples:
   python -m DMAFTraining.prepare simulate --count 500 --seed 1 --split train \\
       --anatomies data/anatomies --backgrounds data/openms --output cohort
 
+  # Heads of other people, with contrast, resolution and tumor shapes that training never shows
+  python -m DMAFTraining.prepare simulate --count 24 --seed 2 --split validation --appearance shifted \\
+      --anatomies data/anatomies --output validation-shifted
+
   # Hearts after a heart attack, in the files of MyoPS 2020
   python -m DMAFTraining.prepare simulate --anatomy heart --count 25 --output hearts
 
@@ -146,6 +150,11 @@ def _add_simulate(parser: argparse.ArgumentParser) -> None:
     brains.add_argument("--backgrounds", type=Path, help="folder of real brain-extracted scans (patient07, ...)")
     brains.add_argument("--spacing", type=float, help="voxel edge in mm (default 2)")
     brains.add_argument("--split", choices=["train", "validation", "test"], help="whose anatomy (default train)")
+    brains.add_argument(
+        "--appearance",
+        choices=["training", "shifted"],
+        help="shifted: contrast, resolution and tumor shape outside of the ranges of training, for validation and test",
+    )
 
 
 def _add_brats(parser: argparse.ArgumentParser) -> None:
@@ -253,11 +262,12 @@ def _simulate(options: argparse.Namespace) -> None:
     # The simulator is large, and no other command needs it.
     from DMAFTraining.data.simulation.writing import BrainRecipe, HeartRecipe
 
-    of_brains = {name: getattr(options, name) for name in ("spacing", "split", "anatomies", "backgrounds")}
+    names = ("spacing", "split", "anatomies", "backgrounds", "appearance")
+    of_brains = {name: getattr(options, name) for name in names}
     given = {name: value for name, value in of_brains.items() if value is not None}
     if options.anatomy == "heart" and given:
-        names = ", ".join(f"--{name}" for name in given)
-        raise ValueError(f"{names} is for brains only; hearts are drawn from formulas, on their own grids.")
+        listed = ", ".join(f"--{name}" for name in given)
+        raise ValueError(f"{listed} is for brains only; hearts are drawn from formulas, on their own grids.")
     recipe = HeartRecipe(options.seed) if options.anatomy == "heart" else BrainRecipe(options.seed, **given)
     print(write_cohort(recipe, options.count, options.output, options.processes))
 

@@ -86,8 +86,11 @@ def _claim(folder: Path, settings: Mapping[str, Any]) -> None:
     known = _read_settings(table)
     wanted = json.loads(json.dumps(settings))
     if known != wanted:
-        keys = [key for key in known.keys() & wanted.keys() if known[key] != wanted[key]]
-        differences = ", ".join(f"{key} {_brief(known[key])} instead of {_brief(wanted[key])}" for key in sorted(keys))
+        differing = {key for key in known | wanted if known.get(key) != wanted.get(key)}
+        keys = differing & known.keys() & wanted.keys() or differing  # what only one of two kinds has says little
+        differences = ", ".join(
+            f"{key} {_brief(known.get(key))} instead of {_brief(wanted.get(key))}" for key in sorted(keys)
+        )
         raise ValueError(
             f"{folder} holds another simulated cohort ({differences}); give a new folder, or the same settings."
         )

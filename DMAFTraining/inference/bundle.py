@@ -77,6 +77,17 @@ def save_bundle(path: Path, metadata: BundleMetadata, weights: Mapping[str, Tens
     os.replace(partial, path)
 
 
+def rewrite_bundle(source: Path, target: Path, metadata: BundleMetadata) -> None:
+    """Write the weights of one bundle, byte for byte, into another one with another description.
+
+    Raises:
+        BundleError: the source is damaged, the description invalid, or both are the same file.
+    """
+    if target.exists() and target.samefile(source):
+        raise BundleError(f"{target} was not written: it is the model itself; give another file.")
+    save_bundle(target, metadata, _checked_weights(source))
+
+
 def load_bundle(path: Path, device: torch.device | str = "cpu") -> Bundle:
     """Read, verify and build a model in fp32 on ``device``.
 
@@ -85,11 +96,7 @@ def load_bundle(path: Path, device: torch.device | str = "cpu") -> Bundle:
     """
     path = Path(path)
     metadata = read_metadata(path)
-    expected = read_header(path)["__metadata__"].get(WEIGHTS_HASH_KEY)
-    weights = _read_weights(path)
-    if _hash_weights(weights) != expected:
-        raise BundleError(f"{path} is damaged: its weights do not match their checksum. Get the file again.")
-    _check_finite(path, weights)
+    weights = _checked_weights(path)
     try:
         config = network_config(metadata.network["name"], metadata.network["config"])
         network = build_network(config, training_heads=False)
@@ -98,6 +105,16 @@ def load_bundle(path: Path, device: torch.device | str = "cpu") -> Bundle:
         reason = str(error).splitlines()[0]
         raise BundleError(f"{path} cannot be used: its weights do not fit its network ({reason}).") from error
     return Bundle(metadata, network.eval().to(device), sha256_file(path))
+
+
+def _checked_weights(path: Path) -> dict[str, Tensor]:
+    read_metadata(path)  # a file that is no bundle is called that
+    expected = read_header(path)["__metadata__"].get(WEIGHTS_HASH_KEY)
+    weights = _read_weights(path)
+    if _hash_weights(weights) != expected:
+        raise BundleError(f"{path} is damaged: its weights do not match their checksum. Get the file again.")
+    _check_finite(path, weights)
+    return weights
 
 
 def _read_weights(path: Path) -> dict[str, Tensor]:

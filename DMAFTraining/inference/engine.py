@@ -60,7 +60,7 @@ class Engine:
         subsets: Sequence[Sequence[bool]],
         window: Sequence[int],
         overlap: float,
-        temperature: float = 1.0,
+        temperature: float | Sequence[float] = 1.0,
         on_tile: Callable[[float], None] | None = None,
     ) -> Iterator[Tensor]:
         """Class probabilities ``(K, *S)`` of one case for each subset, in their order, as they are finished.
@@ -70,7 +70,7 @@ class Engine:
             subsets: presence flags, one row of M per subset.
             window: window size in voxels.
             overlap: share of the window that neighbors have in common.
-            temperature: divides the logits.
+            temperature: divides the logits, one number or one for each subset.
             on_tile: told the finished fraction after each piece of work; may raise to stop.
 
         Raises:
@@ -79,15 +79,17 @@ class Engine:
         """
         flags = torch.tensor(subsets, dtype=torch.bool)
         tiles = cut_tiles(images, flags.any(dim=0), window, overlap)
-        work = _Work(self.network, tiles, flags.any(dim=0), gaussian_weights(window), temperature, self.precision)
+        temperatures = torch.as_tensor(temperature, dtype=torch.float32).expand(len(flags))
+        work = _Work(self.network, tiles, flags.any(dim=0), gaussian_weights(window), self.precision)
         progress = _Progress(on_tile, len(flags) * len(tiles.places))
         plan = self._plan(tiles, window, len(flags))
         done = 0
         while done < len(flags):
-            rows = flags[done : done + (plan.group if done else plan.first)]
+            chosen = slice(done, done + (plan.group if done else plan.first))
+            rows = flags[chosen]
             progress.restart(done * len(tiles.places))
             try:
-                totals = work.group(plan, rows, progress)
+                totals = work.group(plan, rows, temperatures[chosen], progress)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
@@ -127,14 +129,12 @@ class _Work:
         tiles: Tiles,
         available: Tensor,
         weights: Tensor,
-        temperature: float,
         precision: str,
     ) -> None:
         self._network = network
         self._tiles = tiles
         self._available = available
         self._weights = weights
-        self._temperature = temperature
         self._precision = precision
         self._kept: dict[int, Features] = {}
 
@@ -144,10 +144,14 @@ class _Work:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def group(self, plan: Plan, rows: Tensor, progress: _Progress) -> Tensor:
-        """Probabilities ``(n, K, *P)`` for each of ``rows (n, M)`` on the part of the case that has windows."""
+    def group(self, plan: Plan, rows: Tensor, temperatures: Tensor, progress: _Progress) -> Tensor:
+        """Probabilities ``(n, K, *P)`` for each of ``rows (n, M)`` on the part of the case that has windows.
+
+        ``temperatures (n,)`` divide their logits.
+        """
         places, mass = self._tiles.places, self._tiles.mass.to(plan.blend_on)
         images, weights = self._tiles.images.to(plan.device), self._weights.to(plan.device)
+        divisors = temperatures.to(plan.device).view(-1, 1, *(1,) * mass.dim())
         total = torch.zeros(len(rows), self._network.config.classes, *mass.shape, device=plan.blend_on)
         self._network.to(plan.device)
         with computing_in(self._precision, plan.device):
@@ -155,7 +159,7 @@ class _Work:
                 batch = places[first : first + plan.rows]
                 features = self._features(plan, images, first)
                 for chosen, place, logits in self._logits(plan, features, batch, rows):
-                    shares = F.softmax(logits.float() / self._temperature, dim=1).mul_(weights)
+                    shares = F.softmax(logits.float() / divisors[chosen], dim=1).mul_(weights)
                     total[(chosen, slice(None), *place)] += shares.to(plan.blend_on)
                     progress.advance(len(logits))
         total /= mass.clamp(min=torch.finfo(torch.float32).tiny)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from DMAFTraining.modalities import Modality, ModalitySet
+from DMAFTraining.modalities import Modality, ModalitySet, Subset
 
 SCHEMA_VERSION = 1
 DOCUMENT_KEY = "dmaf_bundle"
@@ -23,6 +24,7 @@ WEIGHTS_HASH_KEY = "weights_sha256"
 ORIENTATIONS = {"RAS": 3, "slices": 2}
 """Working grids, and the dimensions of the networks that work on them."""
 _MAX_HEADER_BYTES = 16 * 2**20
+_CALIBRATION = ("temperatures", "calibration_error", "calibration_source")
 
 T = TypeVar("T")
 
@@ -83,7 +85,9 @@ class BundleMetadata:
 
     ``network`` holds the network's registered name and its configuration; ``expected_dice`` maps a
     subset (``"T1+FLAIR"``) to region -> Dice, measured on what ``expected_dice_source`` says;
-    ``temperature`` divides the logits (1 = uncalibrated).
+    ``temperature`` divides the logits (1 = uncalibrated) of every subset that ``temperatures`` does not list;
+    ``calibration_error`` maps a subset to the expected calibration error ``before`` and ``after``, measured on what
+    ``calibration_source`` says.
     """
 
     name: str
@@ -103,11 +107,21 @@ class BundleMetadata:
     expected_dice: dict[str, dict[str, float]] = field(default_factory=dict)
     expected_dice_source: str = ""
     temperature: float = 1.0
+    temperatures: dict[str, float] = field(default_factory=dict)
+    calibration_error: dict[str, dict[str, float]] = field(default_factory=dict)
+    calibration_source: str = ""
+
+    def temperature_of(self, subset: Subset) -> float:
+        """What divides the logits of a subset."""
+        return self.temperatures.get(str(subset), self.temperature)
 
     def to_json(self) -> str:
         """The document as text; :func:`parse_document` reads it back equal."""
         document = asdict(self)
         document["preprocessing"] = {k: v for k, v in document["preprocessing"].items() if v is not None}
+        for name in _CALIBRATION:  # a model without them is written as it always was
+            if not document[name]:
+                del document[name]
         document["schema_version"] = SCHEMA_VERSION
         document["modalities"] = [asdict(m) for m in self.modalities]
         document["subset_order"] = ["+".join(names) for names in self.modalities.order]
@@ -305,6 +319,28 @@ def _expected(reader: _Reader) -> dict[str, dict[str, float]]:
     return table
 
 
+def _temperatures(reader: _Reader, modalities: ModalitySet) -> dict[str, float]:
+    """By subset as it prints, however the document spells it."""
+    found: dict[str, float] = {}
+    for spelled, value in reader.get("temperatures", dict, {}).items():
+        if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value < math.inf:
+            raise BundleError(f"field temperatures[{spelled!r}] should be a number above 0")
+        subset = str(modalities.parse(spelled))
+        if subset in found:
+            raise BundleError(f"field temperatures names {subset} twice")
+        found[subset] = float(value)
+    return found
+
+
+def _calibration_error(reader: _Reader) -> dict[str, dict[str, float]]:
+    table = reader.get("calibration_error", dict, {})
+    for subset, row in table.items():
+        good = isinstance(row, dict) and set(row) == {"before", "after"}
+        if not good or not all(isinstance(v, (int, float)) and 0 <= v <= 1 for v in row.values()):
+            raise BundleError(f"field calibration_error[{subset!r}] should hold before and after, from 0 to 1")
+    return table
+
+
 def _metadata(reader: _Reader) -> BundleMetadata:
     order = tuple(tuple(text.split("+")) for text in reader.strings("subset_order"))
     labels = reader.items("labels", _label)
@@ -317,13 +353,14 @@ def _metadata(reader: _Reader) -> BundleMetadata:
     if not temperature > 0:
         raise BundleError("field temperature should be above 0")
     preprocessing = _preprocessing(reader.child("preprocessing"))
+    modalities = ModalitySet(reader.items("modalities", _modality), order)
     return BundleMetadata(
         name=reader.get("name", str),
         version=reader.get("version", str),
         title=reader.get("title", str),
         description=reader.get("description", str),
         network=_network(reader.child("network"), preprocessing),
-        modalities=ModalitySet(reader.items("modalities", _modality), order),
+        modalities=modalities,
         labels=labels,
         regions=regions,
         preprocessing=preprocessing,
@@ -335,4 +372,7 @@ def _metadata(reader: _Reader) -> BundleMetadata:
         expected_dice=_expected(reader),
         expected_dice_source=reader.get("expected_dice_source", str, ""),
         temperature=float(temperature),
+        temperatures=_temperatures(reader, modalities),
+        calibration_error=_calibration_error(reader),
+        calibration_source=reader.get("calibration_source", str, ""),
     )

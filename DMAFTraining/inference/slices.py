@@ -65,7 +65,7 @@ def segment_slices(
     subsets: Sequence[Sequence[bool]],
     window: Sequence[int],
     overlap: float,
-    temperature: float = 1.0,
+    temperature: float | Sequence[float] = 1.0,
     on_tile: Callable[[float], None] | None = None,
 ) -> Tensor:
     """Class probabilities of one case for every subset, from a network of 2 dimensions.
@@ -79,7 +79,7 @@ def segment_slices(
         subsets: presence flags, one row of M per subset.
         window: size in the plane in voxels, two numbers.
         overlap: share of the window that neighbors have in common.
-        temperature: divides the logits.
+        temperature: divides the logits, one number or one for each subset.
         on_tile: told the finished fraction after each piece of work; may raise to stop.
 
     Returns:
@@ -89,12 +89,13 @@ def segment_slices(
     numbers = [n for n, any_ in enumerate(shown.any(dim=0).tolist()) if any_]
     result = images.new_zeros(len(subsets), engine.network.config.classes, *images.shape[1:])
     result[:, 0] = 1
+    temperatures = torch.as_tensor(temperature, dtype=torch.float32).expand(len(subsets))
     for done, n in enumerate(numbers):
         seen = torch.tensor(subsets) & shown[:, n]
         rows = [row for row, flags in enumerate(seen.tolist()) if any(flags)]
         told = _part(on_tile, done, len(numbers)) if on_tile else None
         plane, flags = images[..., n], seen[rows].tolist()
-        found = engine.probabilities(plane, flags, window, overlap, temperature, told)
+        found = engine.probabilities(plane, flags, window, overlap, temperatures[rows].tolist(), told)
         for row, classes in zip(rows, found, strict=True):
             result[row, ..., n] = classes
     return result

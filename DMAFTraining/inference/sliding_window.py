@@ -17,7 +17,7 @@ def segment_subsets(
     subsets: Sequence[Sequence[bool]],
     window: Sequence[int],
     overlap: float,
-    temperature: float = 1.0,
+    temperature: float | Sequence[float] = 1.0,
     on_tile: Callable[[float], None] | None = None,
 ) -> Tensor:
     """Class probabilities ``(n, K, *S)`` of one case for every subset, in fp32, where ``images`` are.

@@ -44,6 +44,10 @@ class Tiles:
         result[(slice(None), *self.box)] = inner
         return result
 
+    def part(self, whole: Tensor) -> Tensor:
+        """``(C, *P)``, the part of ``whole (C, *S)`` that the windows lie in; zeros around the case."""
+        return _pad(whole[(slice(None), *self.box)], self.mass.shape)
+
 
 def cut_tiles(images: Tensor, available: Tensor, window: Sequence[int], overlap: float) -> Tiles:
     """Lay windows over the brain that any sequence of a case shows, whichever of them are read.

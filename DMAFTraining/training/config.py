@@ -102,7 +102,8 @@ class TrainingConfig:
         device: "auto" takes CUDA where there is one.
         average_decay: decay of the exponential average of the weights that is then validated and
             exported; 0 (published) uses the weights themselves.
-        initial: weights to start from: a checkpoint.pt or best.pt of another run.
+        initial: weights to start from: a checkpoint.pt or best.pt of another run, or a model (.safetensors) of the
+            same network, whose training-only parts then start at random.
         checkpoint_every: optimizer steps between checkpoints; null saves after each epoch.
         log_every: optimizer steps between lines of metrics.jsonl.
         seed: of patches, hidden sequences, dropout and initial weights.

@@ -23,6 +23,7 @@ from DMAFTraining.training.checkpoint import (
 )
 from DMAFTraining.training.cohort import TrainingCohort
 from DMAFTraining.training.config import TrainingConfig
+from DMAFTraining.training.initial import start_from
 from DMAFTraining.training.interruption import Interruption
 from DMAFTraining.training.logs import RunLog
 from DMAFTraining.training.memory import peak_memory_mb
@@ -58,7 +59,7 @@ class Trainer:
         task = Task(cohort.spec.classes, cohort.rule.weights(), config.epochs)
         strategy = build_strategy(config.strategy, task, network).to(device)
         if config.initial:
-            network.load_state_dict(load_checkpoint(config.initial, device)["result"])
+            start_from(network, config.initial)
         self.stepper = Stepper(config, network, strategy, device)
         torch.manual_seed(config.seed + distributed.rank())  # ranks draw their own dropout
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from DMAFTraining.data.simulation.contrast import SEQUENCES, Range, Texture
+from DMAFTraining.data.simulation.contrast import SEQUENCES, Texture
+from DMAFTraining.data.simulation.look import Range
 from DMAFTraining.data.simulation.tumor import Tumor
 from DMAFTraining.data.simulation.types import FloatArray
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
+from DMAFTraining.data.simulation.look import TRAINING, Look, Range
 from DMAFTraining.data.simulation.shape import Grid
 from DMAFTraining.data.simulation.tissue_map import largest_piece
 from DMAFTraining.data.simulation.types import BoolArray, FloatArray
@@ -13,7 +14,9 @@ _TOP = 4.0
 _MISALIGNED_MM = 1.5
 
 
-def degrade(image: FloatArray, grid: Grid, rng: np.random.Generator, severity: float = 1.0) -> FloatArray:
+def degrade(
+    image: FloatArray, grid: Grid, rng: np.random.Generator, severity: float = 1.0, look: Look = TRAINING
+) -> FloatArray:
     """One scan of an ideal image (X, Y, Z): every effect drawn at random; stays positive.
 
     Args:
@@ -21,14 +24,15 @@ def degrade(image: FloatArray, grid: Grid, rng: np.random.Generator, severity: f
         grid: its voxel grid.
         rng: source of randomness.
         severity: 1 for a simulated ideal image; less for a real one, which has its own noise and blur.
+        look: resolutions to draw from.
     """
     image = bend(image, rng)
     if rng.random() < 0.5:
         image = _misalign(image, grid, rng)
-    if rng.random() < 0.35 * severity:
-        image = _thick_slices(image, grid.spacing, rng)
+    if rng.random() < look.thick_share * severity:
+        image = _thick_slices(image, grid.spacing, look.thick, rng)
     else:
-        image = ndimage.gaussian_filter(image, severity * rng.uniform(0.1, 1.2) / grid.spacing)
+        image = ndimage.gaussian_filter(image, severity * rng.uniform(*look.blur) / grid.spacing)
     if rng.random() < 0.12:
         image = _ring(image, rng)
     if rng.random() < 0.08:
@@ -63,10 +67,10 @@ def _misalign(image: FloatArray, grid: Grid, rng: np.random.Generator) -> FloatA
     return ndimage.affine_transform(image, turn, center - turn @ center + shift, order=1, mode="nearest")
 
 
-def _thick_slices(image: FloatArray, spacing: float, rng: np.random.Generator) -> FloatArray:
-    """Average along one axis over 3 to 6 mm, then resample, as from a scan with thick slices."""
+def _thick_slices(image: FloatArray, spacing: float, thick: Range, rng: np.random.Generator) -> FloatArray:
+    """Average along one axis over ``thick`` mm, then resample, as from a scan with thick slices."""
     axis = int(rng.choice(3, p=[0.12, 0.12, 0.76]))
-    thickness = rng.uniform(3.0, 6.0) / spacing
+    thickness = rng.uniform(*thick) / spacing
     blurred = ndimage.gaussian_filter1d(image, thickness / 2.9, axis=axis)
     size = image.shape[axis]
     centers = np.arange(rng.uniform(0.0, thickness), size, thickness)

@@ -12,6 +12,7 @@ from DMAFTraining.data.simulation.appearance import draw_appearance, paint_tumor
 from DMAFTraining.data.simulation.artifacts import degrade, strip_mask
 from DMAFTraining.data.simulation.contrast import SEQUENCES, draw_texture
 from DMAFTraining.data.simulation.healthy import draw_extras, paint_healthy
+from DMAFTraining.data.simulation.look import TRAINING, Look
 from DMAFTraining.data.simulation.shape import Pose, draw_pose
 from DMAFTraining.data.simulation.statistics import tissue_medians
 from DMAFTraining.data.simulation.tissue_map import TissueMap, brain_hull
@@ -42,13 +43,16 @@ class SimulatedCase:
     info: dict[str, Any] = field(default_factory=dict)
 
 
-def simulate_case(anatomy: Anatomy, rng: np.random.Generator, spacing: float = 2.0) -> SimulatedCase:
+def simulate_case(
+    anatomy: Anatomy, rng: np.random.Generator, spacing: float = 2.0, look: Look = TRAINING
+) -> SimulatedCase:
     """Draw one case on a healthy anatomy.
 
     Args:
         anatomy: tissue map of a healthy head.
         rng: source of randomness; one made from the same seed gives the same case.
         spacing: voxel edge of the case in mm.
+        look: ranges of contrast, resolution and shape.
 
     Raises:
         ValueError: spacing not positive, or the anatomy holds no white matter.
@@ -58,14 +62,14 @@ def simulate_case(anatomy: Anatomy, rng: np.random.Generator, spacing: float = 2
     # Each part draws from a source of its own: the same patient has the same plan at any spacing.
     for_pose, for_tumor, for_paint, for_scan = rng.spawn(4)
     pose = draw_pose(anatomy.tissue.shape, find_midline(anatomy.tissue), spacing, for_pose)
-    tissues, tumor, plan = place_tumor(anatomy.tissue, pose, for_tumor)
+    tissues, tumor, plan = place_tumor(anatomy.tissue, pose, for_tumor, look)
     texture = draw_texture(pose.grid, for_paint)
-    images = paint_healthy(tissues, draw_extras(tissues, for_paint), texture, for_paint)
+    images = paint_healthy(tissues, draw_extras(tissues, for_paint), texture, for_paint, look)
     if plan is not None:
         looks = draw_appearance(plan.kind, for_paint)
         images = {name: paint_tumor(images[name], tumor, looks[name], texture, for_paint) for name in SEQUENCES}
     mask = strip_mask(brain_hull(tissues.labels, spacing), pose.grid, for_scan)
-    images = {name: degrade(images[name], pose.grid, for_scan) for name in SEQUENCES}
+    images = {name: degrade(images[name], pose.grid, for_scan, look=look) for name in SEQUENCES}
     return finish(anatomy.name, images, mask, tumor, tissues, plan)
 
 
@@ -75,11 +79,13 @@ def find_midline(tissue: LabelArray) -> float:
     return float((count * np.arange(len(count))).sum() / max(count.sum(), 1.0))
 
 
-def place_tumor(tissue: LabelArray, pose: Pose, rng: np.random.Generator) -> tuple[TissueMap, Tumor, Plan | None]:
+def place_tumor(
+    tissue: LabelArray, pose: Pose, rng: np.random.Generator, look: Look = TRAINING
+) -> tuple[TissueMap, Tumor, Plan | None]:
     """Draw a tumor, push the anatomy aside and grow the tumor in it; no plan means a case without tumor."""
     if rng.random() < HEALTHY_SHARE:
         return TissueMap(tissue, pose), no_tumor(pose.grid), None
-    plan = draw_plan(rng)
+    plan = draw_plan(rng, look)
     tissues, tumor = grow_tumor(plan, tissue, pose, rng)
     return tissues, tumor, plan
 

@@ -11,21 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from DMAFTraining.data.simulation.anatomy import Tissue
+from DMAFTraining.data.simulation.look import TRAINING, Look, Range
 from DMAFTraining.data.simulation.shape import Grid
 from DMAFTraining.data.simulation.types import FloatArray
 
 SEQUENCES = ("t1", "t1ce", "flair", "t2")
 
-Range = tuple[float, float]
-
-# Gray matter and fluid, once for each of two ways to take the sequence: for T1 an inversion-prepared gradient
-# echo and a spin echo, for FLAIR and T2 a short and a long echo time.
-_PROTOCOLS: dict[str, tuple[tuple[Range, Range], tuple[Range, Range]]] = {
-    "t1": (((0.64, 0.82), (0.03, 0.18)), ((0.80, 0.92), (0.06, 0.30))),
-    "t1ce": (((0.68, 0.84), (0.03, 0.18)), ((0.83, 0.96), (0.06, 0.30))),
-    "flair": (((0.98, 1.14), (0.08, 0.32)), ((1.10, 1.34), (0.12, 0.40))),
-    "t2": (((1.03, 1.25), (2.8, 4.1)), ((1.2, 1.5), (2.6, 3.9))),
-}
 # Place of deep gray matter between white (0) and gray matter (1).
 _DEEP: dict[str, Range] = {"t1": (0.3, 1.0), "t1ce": (0.3, 1.0), "flair": (0.1, 1.2), "t2": (-0.1, 1.0)}
 # Relative to white matter (brain stem, cerebellar white) or to gray matter (cerebellar gray).
@@ -46,9 +37,9 @@ _BORDER: dict[Tissue, dict[str, Range]] = {
 }
 
 
-def draw_tissue(sequence: str, rng: np.random.Generator) -> dict[Tissue, float]:
+def draw_tissue(sequence: str, rng: np.random.Generator, look: Look = TRAINING) -> dict[Tissue, float]:
     """Mean value of every tissue in one sequence, white matter = 1."""
-    gray, fluid = (rng.uniform(*span) for span in _PROTOCOLS[sequence][rng.integers(2)])
+    gray, fluid = (rng.uniform(*span) for span in look.protocols[sequence][rng.integers(2)])
     values = {
         Tissue.WHITE: 1.0,
         Tissue.GRAY: gray,

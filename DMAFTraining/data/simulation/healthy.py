@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from DMAFTraining.data.simulation.contrast import SEQUENCES, Range, Texture, draw_tissue
+from DMAFTraining.data.simulation.contrast import SEQUENCES, Texture, draw_tissue
 from DMAFTraining.data.simulation.flow import add_fluid_flow, add_ghosts
+from DMAFTraining.data.simulation.look import TRAINING, Look, Range
 from DMAFTraining.data.simulation.tissue_map import TissueMap, brain_hull
 from DMAFTraining.data.simulation.tissues import FLUID, PARENCHYMA, Tissue
 from DMAFTraining.data.simulation.types import FloatArray
@@ -82,14 +83,14 @@ def _draw_folia(tissues: TissueMap, rng: np.random.Generator) -> FloatArray:
 
 
 def paint_healthy(
-    tissues: TissueMap, extras: Extras, texture: Texture, rng: np.random.Generator
+    tissues: TissueMap, extras: Extras, texture: Texture, rng: np.random.Generator, look: Look = TRAINING
 ) -> dict[str, FloatArray]:
     """Images of the head without tumor for every sequence, white matter about 1 (X, Y, Z)."""
     lively, border, fluid = tissues.fraction(*PARENCHYMA), tissues.fraction(*_BORDER), tissues.fraction(*FLUID)
     sinus = tissues.fraction(Tissue.SINUS)
     images = {}
     for name in SEQUENCES:
-        values = draw_tissue(name, rng)
+        values = draw_tissue(name, rng, look)
         image = tissues.paint(values)
         image += extras.atrophy * (values[Tissue.CSF] - values[Tissue.GRAY])
         image += extras.thickness * (values[Tissue.GRAY] - values[Tissue.WHITE])

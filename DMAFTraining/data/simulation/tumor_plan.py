@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from DMAFTraining.data.simulation.look import TRAINING, Look
+
 KINDS = {"ring": 0.68, "solid": 0.11, "plain": 0.17, "mimic": 0.04}
 """Share of each kind; ``mimic`` is no tumor, only something that a careless reader takes for one."""
 
@@ -92,7 +94,7 @@ class Plan:
         return self.edema_ml * self.swelling / (1.0 + self.swelling)
 
 
-def draw_plan(rng: np.random.Generator) -> Plan:
+def draw_plan(rng: np.random.Generator, look: Look = TRAINING) -> Plan:
     """Draw a plan: whole tumor 1 to 200 mL, median about 90 mL, core mostly a third to a half of it."""
     kind = str(rng.choice(list(KINDS), p=list(KINDS.values())))
     whole = float(np.clip(np.exp(rng.normal(np.log(88.0), 0.75)), 1.0, LARGEST_WHOLE_ML))
@@ -108,8 +110,8 @@ def draw_plan(rng: np.random.Generator) -> Plan:
         whole_ml=whole,
         foci=int(rng.choice([1, 2, 3], p=[0.88, 0.09, 0.03])),
         satellites=int(rng.choice([0, 1, 2, 4], p=[0.72, 0.14, 0.09, 0.05])),
-        lobes=int(rng.integers(1, 8)),
-        rough=float(rng.uniform(0.35, 1.2)),
+        lobes=int(rng.integers(*look.lobes, endpoint=True)),
+        rough=float(rng.uniform(*look.rough)),
         displacing=float(rng.uniform(0.05, 0.4) if infiltrates else rng.uniform(0.2, 0.8)),
         swelling=float(rng.uniform(0.03, 0.28)),
         reach=float(rng.uniform(6.0, 25.0)),

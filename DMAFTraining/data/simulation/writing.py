@@ -21,6 +21,7 @@ from DMAFTraining.data.simulation.case import SimulatedCase
 from DMAFTraining.data.simulation.cohort import Cohort
 from DMAFTraining.data.simulation.contrast import SEQUENCES
 from DMAFTraining.data.simulation.heart import HeartCase, HeartCohort, write_heart_case, write_heart_sheet
+from DMAFTraining.data.simulation.look import LOOKS
 from DMAFTraining.data.simulation.sheet import write_sheet
 from DMAFTraining.data.simulation.statistics import cohort_statistics
 from DMAFTraining.data.simulation.template import load_icbm152
@@ -42,9 +43,11 @@ class BrainRecipe:
         split: whose anatomy: train, validation or test.
         anatomies: folder of label maps; None for the average brain.
         backgrounds: folder of real scans; they serve training only, as few people must not be in two splits.
+        appearance: training, or shifted: ranges that training never shows, see
+            :mod:`~DMAFTraining.data.simulation.look`.
 
     Raises:
-        ValueError: a field that cannot be, or real scans outside of training.
+        ValueError: a field that cannot be, real scans outside of training, or a shifted appearance in it.
     """
 
     seed: int = 0
@@ -52,12 +55,17 @@ class BrainRecipe:
     split: str = "train"
     anatomies: Path | None = None
     backgrounds: Path | None = None
+    appearance: str = "training"
 
     def __post_init__(self) -> None:
         if self.split not in SPLITS:
             raise ValueError(f"Unknown split {self.split!r}; use one of {', '.join(SPLITS)}.")
         if self.spacing <= 0:
             raise ValueError(f"The spacing is {self.spacing} mm; give a positive number, for example 2.")
+        if self.appearance not in LOOKS:
+            raise ValueError(f"Unknown appearance {self.appearance!r}; use one of {', '.join(LOOKS)}.")
+        if self.appearance != "training" and self.split == "train":
+            raise ValueError("A shifted appearance is for judging; give --split validation or --split test with it.")
         if self.backgrounds and self.split != "train":
             raise ValueError(
                 f"Real backgrounds belong to the train split; leave out --backgrounds with --split {self.split}."
@@ -73,12 +81,15 @@ class BrainRecipe:
             "split": self.split,
             "anatomies": {path.name: sha256_file(path) for path in self._label_maps()},
             "backgrounds": {f"{path.parent.name}/{path.name}": sha256_file(path) for path in self._scans()},
+            # Only where it differs: cohorts from before there was a choice can still be continued.
+            **({} if self.appearance == "training" else {"appearance": self.appearance}),
         }
 
     def open(self, processes: int | None) -> BrainWriter:
         """Read anatomies and real scans."""
         backgrounds = load_backgrounds(self.backgrounds) if self.backgrounds else []
-        return BrainWriter(Cohort(self._load_anatomies(processes), backgrounds, self.seed), self.spacing)
+        cohort = Cohort(self._load_anatomies(processes), backgrounds, self.seed, look=LOOKS[self.appearance])
+        return BrainWriter(cohort, self.spacing)
 
     def summarize(self, folder: Path, records: Sequence[Record]) -> str:
         """Contact sheet of the first cases, and what the whole cohort looks like beside real scans."""
