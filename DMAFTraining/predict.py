@@ -6,9 +6,17 @@
   python -m DMAFTraining.predict --t1 T1.nii.gz --maps entropy --output result
   python -m DMAFTraining.predict --case patient --subsets all --maps agreement contribution --compare --output out
 
+Scans as they come from the scanner, with skull and on grids of their own, in files or in a folder of DICOM series; what
+they need is found out, done and told, and each step can be switched off or forced:
+
+  python -m DMAFTraining.predict --case DICOM_FOLDER --native all --output result
+  python -m DMAFTraining.predict --t1ce T1CE_FOLDER --flair FLAIR.nii.gz --brain-mask brain.nii.gz --output result
+  python -m DMAFTraining.predict --case patient --registration off --brain off --output result
+
 Results: one label map per combination of sequences on the grid of the reference image, and
-provenance.json. As a worker (used by the Slicer module): --job job.json prints JSON lines,
-reads "cancel" on standard input. Exit code: 0 done, 1 error, 2 bad input, 3 canceled.
+provenance.json; of scans that were moved, also the transforms. As a worker (used by the Slicer
+module): --job job.json prints JSON lines, reads "cancel" on standard input. Exit code: 0 done,
+1 error, 2 bad input, 3 canceled.
 Research use only, not a medical device.
 """
 
@@ -25,17 +33,22 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, get_args
 
 from DMAFTraining import __version__
 from DMAFTraining.inference.errors import Cancelled, InputError
 from DMAFTraining.inference.events import EventSink, JsonLines, TerminalLines
 from DMAFTraining.inference.job import MAPS, PROTOCOL, Job, read_job
 from DMAFTraining.inference.metadata import BundleError, read_metadata
+from DMAFTraining.inference.scans.cache_folder import default_cache
+from DMAFTraining.inference.scans.options import BrainChoice, RegistrationChoice, ScanOptions
 from DMAFTraining.modalities import ModalitySet
+
+if TYPE_CHECKING:
+    from DMAFTraining.inference.scans.reading import Source
 
 DEFAULT_BUNDLE = Path(__file__).resolve().parent.parent / "Resources" / "Models" / "brats-dmaf-2mm-preview.safetensors"
 _ORPHAN_SECONDS = 5.0  # how long a worker may take to stop by itself once its parent is gone
-_IMAGE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -150,11 +163,22 @@ def _common_parser(add_help: bool) -> argparse.ArgumentParser:
 def _full_parser(modalities: ModalitySet) -> argparse.ArgumentParser:
     parser = _common_parser(add_help=True)
     for modality in modalities:
-        parser.add_argument(f"--{modality.name}", type=Path, metavar="IMAGE", help=f"{modality.title} image")
-    parser.add_argument("--case", type=Path, metavar="FOLDER", help="folder whose file names tell the sequences")
+        text = f"{modality.title} image: a file, or a folder with one DICOM series"
+        parser.add_argument(f"--{modality.name}", type=Path, metavar="IMAGE", help=text)
+    parser.add_argument(
+        "--case",
+        type=Path,
+        metavar="FOLDER",
+        help="folder of a patient: files whose names end like the sequences, or DICOM series, also in sub-folders",
+    )
     parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="result folder")
     parser.add_argument("--subsets", default="full", help="full (default), all, or a list such as T1+FLAIR,T2")
-    parser.add_argument("--reference", choices=modalities.names, help="whose grid results are on (default: the first)")
+    parser.add_argument(
+        "--reference",
+        choices=modalities.names,
+        help="whose grid results are on, and which does not move (default: the first; if scans have to be aligned, that"
+        " of the fullest resolution)",
+    )
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1 or mps")
     parser.add_argument("--extension", default=".nii.gz", choices=(".nii.gz", ".nrrd"), help="format of label maps")
     parser.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16"), help="numbers to compute in")
@@ -168,11 +192,47 @@ def _full_parser(modalities: ModalitySet) -> argparse.ArgumentParser:
     )
     parser.add_argument("--compare", action="store_true", help="also write comparison.json, all numbers of the report")
     parser.add_argument("--overwrite", action="store_true", help="replace results in the folder")
+    _add_scan_options(parser)
     return parser
 
 
+def _add_scan_options(parser: argparse.ArgumentParser) -> None:
+    scans = parser.add_argument_group("raw scans", "each step is done where it is needed, and told")
+    scans.add_argument(
+        "--registration",
+        default="auto",
+        choices=get_args(RegistrationChoice),
+        help="align scans with the reference: auto (default) those that do not lie on it yet, on all, off none",
+    )
+    scans.add_argument(
+        "--brain",
+        default="auto",
+        choices=[choice for choice in get_args(BrainChoice) if choice != "mask"],
+        help="cut out the brain: auto (default) where a whole head is found; off; or force a tool",
+    )
+    scans.add_argument("--brain-mask", type=Path, metavar="FILE", help="a brain mask (0 outside) instead of a tool")
+    scans.add_argument("--bias-correction", action="store_true", help="even out slow changes of brightness (N4)")
+    scans.add_argument(
+        "--native",
+        nargs="+",
+        default=[],
+        metavar="SEQUENCE",
+        help="also write results on the grids of these sequences, or of all",
+    )
+    cache = scans.add_mutually_exclusive_group()
+    cache.add_argument(
+        "--cache",
+        type=Path,
+        default=default_cache(),
+        metavar="FOLDER",
+        help="where transforms and brain masks are kept for the next run on the same scans, for 30 days"
+        " (default: %(default)s)",
+    )
+    cache.add_argument("--no-cache", dest="cache", action="store_const", const=None, help="keep nothing")
+
+
 def _job_from_options(options: argparse.Namespace, modalities: ModalitySet) -> Job:
-    inputs = find_sequences(options.case, modalities) if options.case else {}
+    inputs: dict[str, Source] = find_in_folder(options.case, modalities) if options.case else {}
     inputs |= {name: getattr(options, name) for name in modalities.names if getattr(options, name)}
     subsets = options.subsets
     if subsets not in ("full", "all"):
@@ -192,29 +252,29 @@ def _job_from_options(options: argparse.Namespace, modalities: ModalitySet) -> J
         tuple(options.maps),
         options.precision,
         options.compare,
+        _scan_options(options),
+        tuple(inputs if options.native == ["all"] else options.native),
     )
 
 
-def find_sequences(folder: Path, modalities: ModalitySet) -> dict[str, Path]:
-    """Images of a folder by the last part of their names (``..._t1ce.nii.gz``).
+def _scan_options(options: argparse.Namespace) -> ScanOptions:
+    brain = options.brain
+    if options.brain_mask and brain == "auto":
+        brain = "mask"
+    return ScanOptions(options.registration, brain, options.brain_mask, options.bias_correction, options.cache)
+
+
+def find_in_folder(folder: Path, modalities: ModalitySet) -> dict[str, Source]:
+    """Scans of a patient's folder by sequence; what was taken for what is printed.
 
     Raises:
         InputError: no such folder, no sequence in it, or one twice.
     """
-    if not folder.is_dir():
-        raise InputError(f"There is no folder {folder}.", "Check the path.")
-    found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        suffix = next((s for s in _IMAGE_SUFFIXES if path.name.lower().endswith(s)), None)
-        stem = path.name[: -len(suffix)] if suffix else ""
-        name = modalities.resolve(stem.replace("-", "_").split("_")[-1])
-        if name in found:
-            raise InputError(f"{folder} holds {modalities[name].title} twice: {found[name].name} and {path.name}.")
-        if name:
-            found[name] = path
-    if not found:
-        known = ", ".join(f"*_{name}.nii.gz" for name in modalities.names)
-        raise InputError(f"{folder} holds no image of a known sequence.", f"Names should end like {known}.")
+    from DMAFTraining.inference.scans.reading import find_scans
+
+    found, notes = find_scans(folder, modalities)
+    for note in notes:
+        print(note)
     return found
 
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from DMAFTraining.inference.errors import InputError
+from DMAFTraining.inference.scans.options import ScanOptions
+
+if TYPE_CHECKING:
+    from DMAFTraining.inference.scans.reading import Source  # reads images: heavy
 
 PROTOCOL = 1
 MAPS = ("entropy", "agreement", "contribution")
@@ -25,6 +30,15 @@ _FIELDS: dict[str, type | tuple[type, ...]] = {
     "maps": list,
     "precision": str,
     "comparison": bool,
+    "scans": dict,
+    "native": list,
+}
+_SCAN_FIELDS: dict[str, type | tuple[type, ...]] = {
+    "registration": str,
+    "brain": str,
+    "brain_mask": (str, type(None)),
+    "bias_correction": bool,
+    "cache": (str, type(None)),
 }
 
 
@@ -34,7 +48,7 @@ class Job:
 
     Attributes:
         bundle: model file.
-        inputs: image file of each sequence that exists.
+        inputs: image of each sequence that exists: a file, a folder with one DICOM series, or a series.
         output: result folder.
         subsets: ``"full"``, ``"all"``, or a list of lists of sequence names.
         reference: sequence whose grid receives the results; default the first that exists.
@@ -44,10 +58,12 @@ class Job:
         maps: what else to write, of :data:`MAPS`.
         precision: see :class:`~DMAFTraining.inference.segmenter.Segmenter`.
         comparison: also compare the results with each other and write the numbers.
+        scans: what to do with the images before.
+        native: sequences on whose own grids results are written too, beside the reference.
     """
 
     bundle: Path
-    inputs: dict[str, Path]
+    inputs: Mapping[str, Source]
     output: Path
     subsets: Any = "full"
     reference: str | None = None
@@ -57,6 +73,8 @@ class Job:
     maps: tuple[str, ...] = ()
     precision: str = "auto"
     comparison: bool = False
+    scans: ScanOptions = field(default_factory=ScanOptions)
+    native: tuple[str, ...] = ()
 
 
 def read_job(path: Path) -> Job:
@@ -83,21 +101,37 @@ def read_job(path: Path) -> Job:
         maps=tuple(document.get("maps", ())),
         precision=document.get("precision", "auto"),
         comparison=document.get("comparison", False),
+        scans=_scan_options(document.get("scans", {})),
+        native=tuple(document.get("native", ())),
     )
+
+
+def _scan_options(document: Mapping[str, Any]) -> ScanOptions:
+    paths = {name: Path(document[name]) for name in ("brain_mask", "cache") if document.get(name) is not None}
+    return ScanOptions(**{**document, "brain_mask": None, "cache": None, **paths})
 
 
 def _check_fields(path: Path, document: object) -> None:
     if not isinstance(document, dict) or document.get("schema") != PROTOCOL:
         raise InputError(f"The job file {path} should be a JSON object with schema {PROTOCOL}.")
-    if unknown := sorted(set(document) - set(_FIELDS)):
-        raise InputError(f"The job file {path} has an unknown field {unknown[0]!r}.")
     for name in ("bundle", "inputs", "output"):
         if name not in document:
             raise InputError(f"The job file {path} lacks the field {name!r}.")
-    for name, value in document.items():
-        if not isinstance(value, _FIELDS[name]):
-            raise InputError(f"The job file {path}: the field {name!r} has the wrong type.")
+    _check_types(path, document, _FIELDS)
+    _check_types(path, document.get("scans", {}), _SCAN_FIELDS, "scans.")
+    if not all(isinstance(name, str) for name in document.get("native", ())):
+        raise InputError(f"The job file {path}: the field 'native' should list names of sequences.")
     if not all(isinstance(file, str) for file in document["inputs"].values()):
         raise InputError(f"The job file {path}: every input should be a file path.")
     if unknown := [name for name in document.get("maps", ()) if name not in MAPS]:
         raise InputError(f"The job file {path}: there is no map {unknown[0]!r}, only {', '.join(MAPS)}.")
+
+
+def _check_types(
+    path: Path, document: Mapping[str, Any], fields: Mapping[str, type | tuple[type, ...]], prefix: str = ""
+) -> None:
+    for name, value in document.items():
+        if name not in fields:
+            raise InputError(f"The job file {path} has an unknown field {prefix + name!r}.")
+        if not isinstance(value, fields[name]):
+            raise InputError(f"The job file {path}: the field {prefix + name!r} has the wrong type.")

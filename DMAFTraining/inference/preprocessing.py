@@ -224,16 +224,24 @@ def _skull_warnings(volumes: Mapping[str, Volume], available: Subset) -> list[tu
     """For models of the brain: sequences with hardly any zero voxels."""
     arrays = {modality.title: volumes[modality.name].array for modality in available}
     return [
-        ("skull", f"{title} seems to show the whole head; this model expects the brain alone.")
+        skull_warning(title)
         for title, array in arrays.items()
         if np.count_nonzero(array == 0) < _SKULL_STRIPPED_ZEROS * array.size
     ]
 
 
+def skull_warning(title: str) -> tuple[str, str]:
+    """Code and sentence for a sequence that is not the brain alone."""
+    return "skull", f"{title} seems to show the whole head; this model expects the brain alone."
+
+
 def _grid_warnings(volumes: Mapping[str, Volume], available: Subset, reference: str) -> list[tuple[str, str]]:
     title = next(m.title for m in available if m.name == reference)
     return [
-        ("grid", f"{m.title} lies on another grid than {title}; it was placed by its position in space.")
-        for m in available
-        if not volumes[m.name].grid.same_as(volumes[reference].grid)
+        grid_warning(m.title, title) for m in available if not volumes[m.name].grid.same_as(volumes[reference].grid)
     ]
+
+
+def grid_warning(title: str, reference: str) -> tuple[str, str]:
+    """Code and sentence for a sequence on another grid than the reference, both by their titles."""
+    return "grid", f"{title} lies on another grid than {reference}; it was placed by its position in space."

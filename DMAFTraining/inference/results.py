@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from DMAFTraining import RESEARCH_NOTICE, __version__
 from DMAFTraining.inference.errors import InputError
-from DMAFTraining.inference.geometry import Grid, Volume, to_image
-from DMAFTraining.inference.metadata import sha256_file
+from DMAFTraining.inference.geometry import Grid, to_image
 from DMAFTraining.inference.preprocessing import PreparedCase
+from DMAFTraining.inference.scans.reading import Source, content_sha256, describe
 from DMAFTraining.inference.segmenter import Segmenter, SubsetResult
 
 PROVENANCE = "provenance.json"
@@ -41,14 +41,11 @@ class ResultFolder:
     """
 
     def __init__(self, path: Path, extension: str = ".nii.gz", overwrite: bool = False) -> None:
-        if extension not in EXTENSIONS:
-            raise InputError(f"Label maps can be written as {' or '.join(EXTENSIONS)}, not {extension!r}.")
-        if not overwrite and path.is_dir() and (any(path.glob("labels_*")) or (path / PROVENANCE).exists()):
-            raise InputError(f"{path} holds results already.", "Choose another folder, or overwrite them.")
+        check_output(path, extension, overwrite)
         self.path = path
         self.extension = extension
-        self._made = not path.exists()
         self._written: list[Path] = []
+        self._folders = [] if path.exists() else [path]
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -67,12 +64,36 @@ class ResultFolder:
             if array is not None
         }
 
-    def write_image(self, kind: str, what: str, array: NDArray[Any], grid: Grid) -> Path:
-        """Write an image of a kind, such as ``labels``, that shows something, such as a subset; returns its path."""
-        target = self.path / f"{kind}_{what}{self.extension}"
-        partial = self.path / f".part-{kind}-{what}{self.extension}"
+    def write_native(self, result: SubsetResult, grids: Mapping[str, Grid]) -> dict[str, dict[str, Path]]:
+        """Write what a result has on the grids of further sequences, a folder for each; paths by sequence and kind."""
+        files: dict[str, dict[str, Path]] = {}
+        for name, maps in result.native.items():
+            images: dict[str, NDArray[Any] | None] = {"labels": maps.labels, "entropy": maps.entropy}
+            files[name] = {
+                kind: self.write_image(kind, str(result.subset), array, grids[name], f"native_{name}")
+                for kind, array in images.items()
+                if array is not None
+            }
+        return files
+
+    def write_image(self, kind: str, what: str, array: NDArray[Any], grid: Grid, inside: str = "") -> Path:
+        """Write an image of a kind, such as ``labels``, that shows something, such as a subset; returns its path.
+
+        ``inside`` names a folder in the result folder.
+        """
+        image = to_image(array, grid)
+        name = f"{kind}_{what}{self.extension}"
+        return self.write(name, lambda path: sitk.WriteImage(image, str(path), useCompression=True), inside)
+
+    def write(self, name: str, writer: Callable[[Path], object], inside: str = "") -> Path:
+        """Write any file by a function that is given a path; returns where the file is when it is whole."""
+        folder = self.path / inside
+        if not folder.exists():
+            folder.mkdir()
+            self._folders.append(folder)
+        target, partial = folder / name, folder / f".part-{name}"
         try:
-            sitk.WriteImage(to_image(array, grid), str(partial), useCompression=True)
+            writer(partial)
             os.replace(partial, target)
         finally:
             partial.unlink(missing_ok=True)
@@ -85,38 +106,46 @@ class ResultFolder:
 
     def write_document(self, name: str, document: Mapping[str, Any]) -> Path:
         """Write a document as JSON; returns its path."""
-        target = self.path / name
-        partial = self.path / f".part-{name}"
-        partial.write_text(json.dumps(document, indent=1) + "\n")
-        os.replace(partial, target)
-        self._written.append(target)
-        return target
+        text = json.dumps(document, indent=1) + "\n"
+        return self.write(name, lambda path: path.write_text(text))
 
     def discard(self) -> None:
-        """Remove what was written, and the folder if this object made it."""
+        """Remove what was written, and the folders that this object made."""
         for path in self._written:
             path.unlink(missing_ok=True)
-        if self._made and self.path.is_dir() and not any(self.path.iterdir()):
-            self.path.rmdir()
+        for folder in reversed(self._folders):
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+
+
+def check_output(path: Path, extension: str, overwrite: bool) -> None:
+    """Whether results can be written to a folder, before any slow work.
+
+    Raises:
+        InputError: the folder holds results already, or the extension is unknown.
+    """
+    if extension not in EXTENSIONS:
+        raise InputError(f"Label maps can be written as {' or '.join(EXTENSIONS)}, not {extension!r}.")
+    if not overwrite and path.is_dir() and (any(path.glob("labels_*")) or (path / PROVENANCE).exists()):
+        raise InputError(f"{path} holds results already.", "Choose another folder, or overwrite them.")
 
 
 def provenance(
     segmenter: Segmenter,
-    volumes: Mapping[str, Volume],
+    sources: Mapping[str, Source],
     case: PreparedCase,
+    scans: Mapping[str, Any],
     results: Mapping[str, Mapping[str, Any]],
     seconds: Mapping[str, float],
     warnings: Sequence[str],
 ) -> dict[str, Any]:
     """Everything needed to say later what was done, without patient data beyond file names.
 
-    ``seconds`` is the time of each stage; ``results`` is by subset; ``warnings`` are those that the user was told.
+    ``sources`` are the scans as they were given, ``scans`` is what was done with them; ``seconds`` is the time of each
+    stage; ``results`` is by subset; ``warnings`` are those that the user was told.
     """
     metadata = segmenter.metadata
-    inputs = {
-        name: {"file": Path(v.source).name, "sha256": sha256_file(Path(v.source)) if v.source else None}
-        for name, v in volumes.items()
-    }
+    inputs = {name: {"file": describe(s), "sha256": content_sha256(s)} for name, s in sources.items()}
     return {
         "notice": RESEARCH_NOTICE,
         "program": {"name": "DMAFTraining", "version": __version__},
@@ -124,6 +153,7 @@ def provenance(
         "simulated_training": metadata.simulated_training,
         "inputs": inputs,
         "reference": case.reference,
+        "scans": scans,
         "working_grid": {"size": list(case.grid.size), "ijk_to_ras": case.grid.ijk_to_ras.tolist()},
         "preparation": list(case.steps),
         "window": {"patch": list(metadata.window.patch), "overlap": metadata.window.overlap},

@@ -8,8 +8,9 @@ for result in segmenter.segment(case, subsets="all"):
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -21,13 +22,18 @@ from DMAFTraining.inference.bundle import load_bundle
 from DMAFTraining.inference.comparison import region_dice, region_volumes
 from DMAFTraining.inference.engine import Engine, OnWarning
 from DMAFTraining.inference.errors import InputError
-from DMAFTraining.inference.geometry import Grid, Volume, read_volume
+from DMAFTraining.inference.geometry import Grid, Volume
 from DMAFTraining.inference.maps import normalized_entropy
 from DMAFTraining.inference.precision import choose_precision
 from DMAFTraining.inference.preprocessing import PreparedCase, prepare_case
 from DMAFTraining.inference.resampling import resample
+from DMAFTraining.inference.scans.native import GridMaps, maps_on_grid
+from DMAFTraining.inference.scans.reading import Scan, Source, read_scan
 from DMAFTraining.inference.slices import segment_slices
 from DMAFTraining.modalities import Subset
+
+Image = str | Source | Volume
+"""An image of a sequence, as it may be given."""
 
 _SEGMENTED = 0.98  # share of the work that is done when the last subset still has to be given out
 
@@ -43,6 +49,7 @@ class SubsetResult:
         dice_to_fullest: Dice of each region to the result of the fullest subset of the same call.
         entropy: where the model is undecided, ``(I, J, K)``, see
             :func:`~DMAFTraining.inference.maps.normalized_entropy`; 0 outside the brain; None unless asked for.
+        native: labels, and entropy if asked for, on the grids of further sequences, by name.
     """
 
     subset: Subset
@@ -50,6 +57,7 @@ class SubsetResult:
     volumes_ml: dict[str, float]
     dice_to_fullest: dict[str, float]
     entropy: NDArray[np.float32] | None = None
+    native: dict[str, GridMaps] = field(default_factory=dict)
 
 
 class Segmenter:
@@ -75,26 +83,41 @@ class Segmenter:
         self.bundle = load_bundle(Path(bundle), self.device)
         self.metadata = self.bundle.metadata
 
-    def read(self, inputs: Mapping[str, str | Path | Volume]) -> dict[str, Volume]:
+    def read(self, inputs: Mapping[str, Image], on_warning: OnWarning | None = None) -> dict[str, Volume]:
         """Volumes of the given images, by sequence.
 
+        Args:
+            inputs: file, folder with one DICOM series, series, or :class:`Volume` of each sequence that exists.
+            on_warning: told what had to be put right in an image; default a Python warning.
+
         Raises:
-            InputError: an unknown sequence, the same file twice, or an image that cannot be used.
+            InputError: an unknown sequence, the same image twice, or one that cannot be used.
         """
-        paths = [str(Path(image).resolve()) for image in inputs.values() if not isinstance(image, Volume)]
+        on_warning = on_warning or (lambda _, message: warnings.warn(message, RuntimeWarning, stacklevel=2))
+        places = [_place(image) for image in inputs.values() if not isinstance(image, Volume)]
         for name, image in inputs.items():
             if name not in self.metadata.modalities.names:
                 known = ", ".join(self.metadata.modalities.names)
                 raise InputError(f"This model does not know the sequence {name!r}.", f"It knows {known}.")
-            if not isinstance(image, Volume) and paths.count(str(Path(image).resolve())) > 1:
-                raise InputError(f"{image} was given for two sequences.", "Give each sequence its own image.")
-        return {name: v if isinstance(v, Volume) else read_volume(v) for name, v in inputs.items()}
+            if not isinstance(image, Volume) and places.count(_place(image)) > 1:
+                raise InputError(
+                    f"{_place(image)[0]} was given for two sequences.", "Give each sequence its own image."
+                )
+        volumes = {}
+        for name, image in inputs.items():
+            scan = Scan(image) if isinstance(image, Volume) else read_scan(_source(image))
+            volumes[name] = scan.volume
+            for code, message in scan.warnings:
+                on_warning(code, message)
+        return volumes
 
-    def prepare(self, inputs: Mapping[str, str | Path | Volume], reference: str | None = None) -> PreparedCase:
-        """Read and bring the images onto the model's working grid.
+    def prepare(self, inputs: Mapping[str, Image], reference: str | None = None) -> PreparedCase:
+        """Read and bring the images onto the model's working grid, as they lie.
+
+        Raw scans need :func:`~DMAFTraining.inference.scans.pipeline.prepare_scans` in between.
 
         Args:
-            inputs: file or :class:`Volume` of each sequence that exists.
+            inputs: see :meth:`read`.
             reference: sequence whose grid receives the results; default the first that exists.
 
         Raises:
@@ -134,6 +157,7 @@ class Segmenter:
         on_progress: Callable[[float], None] | None = None,
         with_entropy: bool = False,
         on_warning: OnWarning | None = None,
+        native: Mapping[str, Grid] | None = None,
     ) -> Iterator[SubsetResult]:
         """Segment a prepared case from each subset, the fullest first, each as soon as it is finished.
 
@@ -143,6 +167,7 @@ class Segmenter:
             on_progress: told the finished fraction (0 to 1); raising in it stops the work.
             with_entropy: also map where the model is undecided.
             on_warning: told when memory runs out and the work goes on more modestly; default a Python warning.
+            native: further grids that get results, by sequence, each as it lies on the reference.
 
         Raises:
             OutOfMemoryError: not even the smallest piece of work fits in memory.
@@ -155,7 +180,8 @@ class Segmenter:
             regions = self.metadata.regions
             volumes = region_volumes(labels, regions, case.native.voxel_ml)
             entropy = entropy_on_native_grid(classes, case) if with_entropy else None
-            yield SubsetResult(subset, labels, volumes, region_dice(labels, fullest, regions), entropy)
+            others = {name: maps_on_grid(classes, case.grid, at, with_entropy) for name, at in (native or {}).items()}
+            yield SubsetResult(subset, labels, volumes, region_dice(labels, fullest, regions), entropy, others)
 
     def probabilities(
         self, case: PreparedCase, subsets: str | Sequence[Sequence[str]] = "full"
@@ -194,7 +220,7 @@ class Segmenter:
             [self.metadata.modalities.flags(subset) for subset in rows],
             window.patch,
             window.overlap,
-            self.metadata.temperature,
+            [self.metadata.temperature_of(subset) for subset in rows],
             (lambda fraction: on_progress(_SEGMENTED * fraction)) if on_progress else None,
         )
         for subset, classes in zip(rows, probabilities, strict=True):
@@ -206,6 +232,16 @@ class Segmenter:
         """1 where any sequence of the subset shows brain, on the working grid; 0 leaves background."""
         rows = [self.metadata.modalities.index(name) for name in subset.names]
         return torch.from_numpy((case.images[rows] != 0).any(axis=0))
+
+
+def _source(image: str | Source) -> Source:
+    return Path(image) if isinstance(image, str) else image
+
+
+def _place(image: str | Source) -> tuple[str, str]:
+    """Folder or file, and of a DICOM series which one: the same for two names of one image."""
+    source = _source(image)
+    return (str(source.resolve()), "") if isinstance(source, Path) else (str(source.folder.resolve()), source.uid)
 
 
 def labels_on_native_grid(probabilities: torch.Tensor, case: PreparedCase) -> NDArray[np.uint8]:

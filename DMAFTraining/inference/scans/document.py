@@ -1,0 +1,36 @@
+"""What was done with the scans, as JSON: for the worker's event and for the provenance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from DMAFTraining.inference.scans.pipeline import PreparedScans
+
+
+def scans_event(scans: PreparedScans, pictures: Mapping[str, Path]) -> dict[str, Any]:
+    """Fields of the event ``scans``; ``pictures`` are files by sequence."""
+    return {
+        "reference": scans.reference,
+        "decisions": [asdict(decision) for decision in scans.decisions],
+        "transforms": {name: matrix.tolist() for name, matrix in scans.transforms.items()},
+        "pictures": {name: str(path) for name, path in pictures.items()},
+        "brain_tool": scans.brain_tool,
+        "brain_ml": scans.brain_ml,
+    }
+
+
+def scans_record(scans: PreparedScans, pictures: Mapping[str, Path], transforms: Mapping[str, Path]) -> dict[str, Any]:
+    """The same for the provenance, with each step, its files, and the grids of the scans as they were given."""
+    return {
+        **scans_event(scans, {}),
+        "pictures": {name: path.name for name, path in pictures.items()},
+        "transform_files": {name: path.name for name, path in transforms.items()},
+        "steps": list(scans.steps),
+        "grids": {
+            name: {"size": list(grid.size), "ijk_to_ras": grid.ijk_to_ras.tolist()}
+            for name, grid in scans.native.items()
+        },
+    }
