@@ -5,10 +5,11 @@
     python -m DMAFTraining.benchmark store --cohort BraTS2020
     python -m DMAFTraining.benchmark matrix PLAN.yaml --output RUNS_FOLDER
     python -m DMAFTraining.benchmark tables RUNS_FOLDER --output report
+    python -m DMAFTraining.benchmark scans --case CASE --head HEAD_LABELS --output raw-test
 
 ``step``: speed and memory of training. ``inference``: of inference, beside a plain path. ``store``: of reading
 patches. ``matrix``: a grid of training runs, each scored.
-``tables``: the paper's tables and figures from finished runs.
+``tables``: the paper's tables and figures from finished runs. ``scans``: the way from raw-like scans to labels.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from DMAFTraining.balancing import STRATEGY_NAMES
 from DMAFTraining.benchmarking.floor import measure_machine
 from DMAFTraining.benchmarking.inference import add_inference
 from DMAFTraining.benchmarking.matrix.command import add_matrix
+from DMAFTraining.benchmarking.scans import add_scans
 from DMAFTraining.benchmarking.step import StepFigures, measure_step
 from DMAFTraining.benchmarking.store import add_store
 from DMAFTraining.benchmarking.tables import add_tables
@@ -98,6 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     step.set_defaults(run=_step_table)
     add_inference(commands)
     add_matrix(commands)
+    add_scans(commands)
     add_store(commands)
     add_tables(commands)
     return parser
