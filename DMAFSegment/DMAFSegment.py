@@ -25,9 +25,10 @@ from slicer.ScriptedLoadableModule import (
 )
 from slicer.util import VTKObservationMixin
 
+from DMAFSegmentLib.brain_mask import export_node
 from DMAFSegmentLib.detection import detect
-from DMAFSegmentLib.geometry import Node, export_volume
-from DMAFSegmentLib.inputs import check
+from DMAFSegmentLib.geometry import Node
+from DMAFSegmentLib.inputs import check, reference_sequence
 from DMAFSegmentLib.install import Check, check_now, default_worker
 from DMAFSegmentLib.job import JobRequest, SegmentationJob, State, Worker
 from DMAFSegmentLib.models import ModelEntry, find_models, model_folders
@@ -38,6 +39,7 @@ from DMAFSegmentLib.panel_results import layout_node
 from DMAFSegmentLib.results import ResultCollector, ResultOptions
 from DMAFSegmentLib.run_folder import CompanionCleanup
 from DMAFSegmentLib.sample_data import load_sample_case, register_sample_data
+from DMAFSegmentLib.scan_request import ScanRequest
 from DMAFSegmentLib.settings import Settings
 from DMAFSegmentLib.subset_choice import ALL, SubsetChoice
 from DMAFSegmentLib.terminology import load_terminology
@@ -201,13 +203,15 @@ class DMAFSegmentLogic(ScriptedLoadableModuleLogic):
         reference: str | None = None,
         maps: Sequence[str] = (),
         options: ResultOptions | None = None,
+        scans: ScanRequest | None = None,
     ) -> SegmentationJob:
         """Job for these volumes (sequence name -> node): connect to its signals, then ``start()`` it.
 
         ``subsets`` is ``"full"``, ``"all"`` or a list of name lists; ``reference`` names the sequence whose
-        grid the results get. Without ``model`` the first usable one is taken. ``maps`` may hold ``"entropy"``,
-        ``"agreement"`` and ``"contribution"``; more subsets than one are compared with each other. ``options`` says
-        what else the run adds to the scene, and whether it replaces the results before.
+        grid the results get, by default that of the fullest resolution. Without ``model`` the first usable one is
+        taken. ``maps`` may hold ``"entropy"``, ``"agreement"`` and ``"contribution"``; more subsets than one are
+        compared with each other. ``options`` says what else the run adds to the scene, and whether it replaces the
+        results before; ``scans`` what is done with the images first, by default what they need.
 
         Raises:
             RuntimeError: a run is going on, there is no usable model, or the inputs cannot be used.
@@ -217,13 +221,14 @@ class DMAFSegmentLogic(ScriptedLoadableModuleLogic):
         model = model or next(iter(self.models()), None)
         if model is None or model.metadata is None:
             raise RuntimeError(_("No usable model was found."))
-        problems = check(inputs, model.metadata.modalities)
+        scans = (scans or ScanRequest()).suited_to(model.metadata)
+        problems = [*check(inputs, model.metadata.modalities, scans.may_move), *scans.problems()]
         if problems:
             raise RuntimeError(" ".join(problems))
         ordered = {name: inputs[name] for name in model.metadata.modalities.names if name in inputs}
-        reference = reference or next(iter(ordered))
-        request = JobRequest(model.path, ordered, subsets, reference, device, tuple(maps))
-        self._job = SegmentationJob(request, self.current_worker(), QtWorkerProcess(), export_volume, call_later)
+        reference = reference or reference_sequence(ordered, model.metadata)
+        request = JobRequest(model.path, ordered, subsets, reference, device, tuple(maps), scans)
+        self._job = SegmentationJob(request, self.current_worker(), QtWorkerProcess(), export_node, call_later)
         self._collector = ResultCollector(
             self._job, slicer.mrmlScene, model.metadata, ordered, ordered[reference], options
         )

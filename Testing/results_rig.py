@@ -19,6 +19,7 @@ class JobSignals:
     """The signals a collector listens to."""
 
     def __init__(self):
+        self.scans, self.scan_warning = Signal(), Signal()
         self.result, self.comparison = Signal(), Signal()
         self.finished, self.failed, self.cancelled = Signal(), Signal(), Signal()
 

@@ -25,6 +25,8 @@ COMPARISON, TRUTH, SEQUENCES, PLOT = "comparison", "truth", "sequences", "plot"
 """Numbers of a run, once each but plots: of its results, to a reference segmentation, by sequence, drawn."""
 AGREEMENT, CONTRIBUTION = "agreement", "contribution"
 """Maps of a run, one per region or sequence."""
+SCANS, TRANSFORM, NATIVE = "scans", "transform", "native"
+"""What a run did with its scans: the report, once; a transform per moved scan; results on a scan's own grid."""
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from DMAFSegmentLib import tr as _
 Node = Any  # a vtkMRMLNode; the wrapped classes have no usable type information
 _WRITABLE_TYPES = (vtk.VTK_UNSIGNED_CHAR, vtk.VTK_SHORT, vtk.VTK_UNSIGNED_SHORT, vtk.VTK_INT, vtk.VTK_FLOAT)
 _MIN_STEP_MM = 1e-6
+_SAME_VOXELS = 0.01
 _MIN_SPAN = 1e-3  # volume of the cell relative to a box of the same sides
 _UNIT_CORNERS = np.array(list(itertools.product((0.0, 1.0), repeat=3)))
 
@@ -118,6 +119,12 @@ def overlap(first: Grid, second: Grid) -> bool:
     a, b = directions @ first.corners().T, directions @ second.corners().T
     apart = (a.max(axis=1) <= b.min(axis=1)) | (b.max(axis=1) <= a.min(axis=1))
     return not bool(apart.any())
+
+
+def same_grid(first: Grid, second: Grid) -> bool:
+    """Are the voxels of two volumes at the same places, to a hundredth of a voxel?"""
+    tolerance = _SAME_VOXELS * np.linalg.norm(first.axes, axis=0).min()
+    return first.shape == second.shape and bool(np.abs(first.corners() - second.corners()).max() <= tolerance)
 
 
 def export_volume(node: Node, path: Path) -> None:

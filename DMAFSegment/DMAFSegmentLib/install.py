@@ -21,6 +21,9 @@ _CHECK_TIMEOUT_S = 60
 _TORCH = "torch"
 _TITLES = {_TORCH: "PyTorch", "numpy": "NumPy", "scipy": "SciPy"}
 _DOWNLOADS = {"torch": "0.2 to 3 GB", "safetensors": "1 MB", "numpy": "20 MB", "scipy": "40 MB", "SimpleITK": "55 MB"}
+_DOWNLOADS |= {"deepbet": _("10 MB, and some 30 MB of packages it needs")}
+BRAIN_TOOLS = {"deepbet": "deepbet>=1.0.2", "hd-bet": "hd-bet>=2.0"}
+"""What can extract a brain, by the name of its package; nothing else needs it, so it is offered and never demanded."""
 _VERSIONS = """
 import json, sys
 found = {}
@@ -45,13 +48,15 @@ class InstallError(RuntimeError):
 class Check:
     """What was found in an interpreter: the requirement lines it ``lacks``, or a ``problem`` that stays.
 
-    ``python`` is its version, "" when it could not be run.
+    ``python`` is its version, "" when it could not be run; ``brain_tools`` names those of :data:`BRAIN_TOOLS` that
+    are there.
     """
 
     interpreter: str
     python: str = ""
     lacks: tuple[str, ...] = ()
     problem: str = ""
+    brain_tools: tuple[str, ...] = ()
 
     @property
     def ready(self) -> bool:
@@ -67,9 +72,14 @@ class Check:
         return replace(self, problem=text.format(problem=problem, interpreter=self.interpreter))
 
     @property
+    def ours(self) -> bool:
+        """Is it Slicer's own Python? Others belong to their users: we say what is missing only."""
+        return self.interpreter == shutil.which("PythonSlicer")
+
+    @property
     def can_install(self) -> bool:
-        """Are packages missing in Slicer's own Python? Others belong to their users: we say what is missing only."""
-        return bool(self.lacks) and not self.problem and self.interpreter == shutil.which("PythonSlicer")
+        """Are packages missing in Slicer's own Python?"""
+        return bool(self.lacks) and not self.problem and self.ours
 
     @property
     def text(self) -> str:
@@ -83,8 +93,11 @@ class Check:
             return _('Not installed yet: {packages}. Press "Install...".').format(packages=names)
         packages = ", ".join(self.lacks)
         text = _("Python for the worker ({interpreter}) lacks: {packages}. Install them there: {command}")
-        command = f'"{self.interpreter}" -m pip install ' + " ".join(f'"{line}"' for line in self.lacks)
-        return text.format(interpreter=self.interpreter, packages=packages, command=command)
+        return text.format(interpreter=self.interpreter, packages=packages, command=self.command(self.lacks))
+
+    def command(self, lines: Sequence[str]) -> str:
+        """What installs requirement lines there."""
+        return f'"{self.interpreter}" -m pip install ' + " ".join(f'"{line}"' for line in lines)
 
 
 def worker_interpreter(custom: str = "") -> str:
@@ -107,7 +120,7 @@ def read_requirements(path: Path | None = None) -> list[str]:
 
 def check_command(interpreter: str, requirements: Sequence[str]) -> list[str]:
     """Command whose output :func:`read_check` reads; it imports none of the packages."""
-    return [interpreter, "-c", _VERSIONS, *(_name(line) for line in requirements)]
+    return [interpreter, "-c", _VERSIONS, *(_name(line) for line in requirements), *BRAIN_TOOLS]
 
 
 def read_check(interpreter: str, requirements: Sequence[str], output: str) -> Check:
@@ -126,7 +139,9 @@ def read_check(interpreter: str, requirements: Sequence[str], output: str) -> Ch
         text = _("Python for the worker is {version}; {oldest} or newer is needed ({interpreter}).")
         oldest = ".".join(map(str, OLDEST_PYTHON))
         return Check(interpreter, version, problem=text.format(version=version, oldest=oldest, interpreter=interpreter))
-    return Check(interpreter, version, tuple(line for line in requirements if not _meets(found.get(_name(line)), line)))
+    lacks = tuple(line for line in requirements if not _meets(found.get(_name(line)), line))
+    tools = tuple(name for name, line in BRAIN_TOOLS.items() if _meets(found.get(name), line))
+    return Check(interpreter, version, lacks, brain_tools=tools)
 
 
 def check_now(interpreter: str, requirements: Sequence[str] | None = None) -> Check:
@@ -148,9 +163,12 @@ def check_now(interpreter: str, requirements: Sequence[str] | None = None) -> Ch
 
 def question(lacks: Sequence[str]) -> str:
     """What the user is asked before anything is installed: the exact list with sizes, and who installs it."""
+    optional = set(lacks) <= set(BRAIN_TOOLS.values())
+    needed = _("The segmentation needs these Python packages in Slicer's Python (download size):\n\n{packages}")
+    wanted = _("Extracting the brain needs this Python package in Slicer's Python (download size):\n\n{packages}")
     packages = "\n".join(f"  - {line} ({_DOWNLOADS.get(_name(line), _('size unknown'))})" for line in lacks)
     parts = [
-        _("The segmentation needs these Python packages in Slicer's Python (download size):\n\n{packages}"),
+        wanted if optional else needed,
         *([_("PyTorch is installed by the PyTorch extension.")] if torch_lines(lacks) else []),
         _("Install them now?"),
     ]

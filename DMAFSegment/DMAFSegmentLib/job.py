@@ -21,11 +21,14 @@ from typing import Any, Protocol
 from DMAFSegmentLib import tr as _
 from DMAFSegmentLib.exits import LOG_HINT, explain_exit
 from DMAFSegmentLib.protocol import ComparisonEvent, JobError, LineReader, ResultEvent, WorkerEventError, parse_line
+from DMAFSegmentLib.scan_request import ScanRequest
+from DMAFSegmentLib.scans_event import ScansEvent
 from DMAFSegmentLib.signal import Signal
 from DMAFSegmentLib.workspace import JOB_FILE, make_workspace
 
 KILL_AFTER_S = 1.5  # Cancel is answered within 2 s
 _LOG_LINES = 2000
+_SCAN_WARNINGS = ("registration", "brain")
 
 
 class WorkerProcess(Protocol):
@@ -59,6 +62,7 @@ class JobRequest:
     ``subsets`` is ``"full"`` (only what exists), ``"all"`` (every subset of it) or a list of name lists.
     ``reference`` names the sequence whose grid the results get; None takes the first in channel order.
     ``maps`` names what is wanted beside the label maps: ``"entropy"``, ``"agreement"``, ``"contribution"``.
+    ``scans`` says what is done with the images before.
     """
 
     bundle: Path
@@ -67,6 +71,12 @@ class JobRequest:
     reference: str | None = None
     device: str = "auto"
     maps: tuple[str, ...] = ()
+    scans: ScanRequest = field(default_factory=ScanRequest)
+
+    @property
+    def native(self) -> list[str]:
+        """Sequences on whose own grids results are wanted too; the worker leaves the reference out."""
+        return list(self.inputs) if self.scans.native else []
 
     @property
     def comparison(self) -> bool:
@@ -97,9 +107,10 @@ class SegmentationJob:
     """Runs one request in a worker process and reports by signals.
 
     Signals: ``started(dict)``, ``stage(text)``, ``progress(fraction, text, seconds_left or None)``,
-    ``result(ResultEvent)``, ``comparison(ComparisonEvent)``, ``warning(text)``, ``log(text)``, and exactly one of
+    ``scans(ScansEvent)``, ``result(ResultEvent)``, ``comparison(ComparisonEvent)``, ``warning(text)``,
+    ``scan_warning(text)`` (beside ``warning``, if it is about the scans), ``log(text)``, and exactly one of
     ``finished(provenance_text)``, ``failed(JobError)``, ``cancelled()`` at the end. Files are gone when the
-    last one is emitted: read them in a slot of ``result`` or ``comparison``.
+    last one is emitted: read them in a slot of ``scans``, ``result`` or ``comparison``.
 
     ``request`` is what was asked; ``worker_info`` is what the worker said of itself (versions, device, model).
     """
@@ -114,6 +125,7 @@ class SegmentationJob:
     ) -> None:
         self.started, self.stage, self.progress = Signal(), Signal(), Signal()
         self.result, self.comparison = Signal(), Signal()
+        self.scans, self.scan_warning = Signal(), Signal()
         self.warning, self.log = Signal(), Signal()
         self.finished, self.failed, self.cancelled = Signal(), Signal(), Signal()
         self.state = State.NEW
@@ -131,6 +143,7 @@ class SegmentationJob:
             "started": self._on_started_event,
             "stage": self._on_stage_event,
             "progress": self._on_progress_event,
+            "scans": self._on_scans_event,
             "result": self._on_result_event,
             "comparison": self._on_comparison_event,
             "warning": self._on_warning_event,
@@ -197,6 +210,9 @@ class SegmentationJob:
         paths = {name: folder / f"{name}.nrrd" for name in self.request.inputs}
         for name, node in self.request.inputs.items():
             self._export(node, paths[name])
+        scans, mask_file = self.request.scans, folder / "brain_mask.nrrd"
+        if scans.brain == "mask":
+            self._export(scans.mask, mask_file)
         document = {
             "schema": 1,
             "bundle": str(self.request.bundle),
@@ -208,6 +224,8 @@ class SegmentationJob:
             "extension": ".nrrd",
             "maps": list(self.request.maps),
             "comparison": self.request.comparison,
+            "scans": scans.document(mask_file),
+            "native": self.request.native,
         }
         job_file = folder / JOB_FILE
         job_file.write_text(json.dumps(document, indent=1), encoding="utf-8")
@@ -260,6 +278,9 @@ class SegmentationJob:
             seconds = float(left) if isinstance(left, (int, float)) else None
             self.progress.emit(min(max(float(fraction), 0.0), 1.0), str(event.get("message", "")), seconds)
 
+    def _on_scans_event(self, event: Mapping[str, Any]) -> None:
+        self.scans.emit(ScansEvent.read(event))
+
     def _on_result_event(self, event: Mapping[str, Any]) -> None:
         self.result.emit(ResultEvent.read(event))
 
@@ -267,7 +288,10 @@ class SegmentationJob:
         self.comparison.emit(ComparisonEvent.read(event))
 
     def _on_warning_event(self, event: Mapping[str, Any]) -> None:
-        self.warning.emit(str(event.get("message", "")))
+        text = str(event.get("message", ""))
+        self.warning.emit(text)
+        if event.get("code") in _SCAN_WARNINGS:
+            self.scan_warning.emit(text)
 
     def _on_error_event(self, event: Mapping[str, Any]) -> None:
         self._error = JobError.read(event)

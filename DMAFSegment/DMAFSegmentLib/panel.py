@@ -8,12 +8,13 @@ from typing import Any
 from DMAFSegmentLib import tr as _
 from DMAFSegmentLib.expectation import summary
 from DMAFSegmentLib.geometry import Node
-from DMAFSegmentLib.inputs import check
+from DMAFSegmentLib.inputs import check, far_apart
 from DMAFSegmentLib.models import ModelEntry, user_folder
 from DMAFSegmentLib.panel_environment import Environment
 from DMAFSegmentLib.panel_inputs import InputSelectors
 from DMAFSegmentLib.panel_map_choice import MapChoice
 from DMAFSegmentLib.panel_models import ModelSection
+from DMAFSegmentLib.panel_preprocessing import PreprocessingChoice
 from DMAFSegmentLib.panel_results import ResultView
 from DMAFSegmentLib.panel_run import RunControl
 from DMAFSegmentLib.panel_sample import SampleOffer
@@ -34,8 +35,10 @@ class Panel:
         self.subsets = SubsetControls(ui, self._on_input_changed)
         self.maps = MapChoice(ui, self._save)
         self.results = ResultView(ui)
-        self.environment = Environment(ui, logic, lambda: self.run.refresh(), self._save)
+        self.environment = Environment(ui, logic, self._on_check, self._save)
+        self.preprocessing = PreprocessingChoice(ui, self.environment.install, self._on_input_changed)
         inputs = [ui.selectorsArea, ui.modelComboBox, ui.deviceComboBox, ui.subsetsArea]
+        inputs += [ui.preprocessingArea, ui.alignedArea]  # a scan that moves during a run no longer fits its result
         self.run = RunControl(ui, logic, self.results, self.environment, self.problems, self.request, inputs)
         self._fill_models()
         self.model_section = ModelSection(ui, logic.models, lambda: logic.running, self._on_models_changed)
@@ -67,6 +70,7 @@ class Panel:
         self.ui.regionsCheckBox.checked = settings.regions
         self.maps.show(settings)
         self.ui.replaceCheckBox.checked = settings.replace
+        self.preprocessing.show(settings)
         self._quiet = False
         self._show_model()
         self.selectors.restore(settings.inputs, settings.chosen)
@@ -108,6 +112,7 @@ class Panel:
             ]
         )
         if model is not None and model.metadata is not None:
+            self.preprocessing.offer(model.metadata)
             self.selectors.rebuild(model.metadata.modalities)
             self.selectors.tab_order(self.ui.modelComboBox)
             self.model_section.select(model.key)
@@ -117,8 +122,10 @@ class Panel:
             return
         model = self.model
         if model is not None and model.metadata is not None:
-            line = summary(self.selectors.nodes(), model.metadata)
-            self.ui.summaryLabel.text = f"{line} {self.selectors.doubts()}".strip()
+            nodes, scans = self.selectors.nodes(), self.preprocessing.request().suited_to(model.metadata)
+            apart = far_apart(nodes, model.metadata.modalities) if scans.may_move else ""
+            lines = [summary(nodes, model.metadata), self.selectors.doubts(), apart]
+            self.ui.summaryLabel.text = " ".join(line for line in lines if line)
             self.subsets.offer({name: model.metadata.modalities[name].title for name in self.selectors.nodes()})
             self.maps.offer(model.metadata, len(self.subsets.choice.subsets(list(self.selectors.nodes()))))
         self.sample.refresh()
@@ -138,15 +145,22 @@ class Panel:
             regions=ui.regionsCheckBox.checked,
             **self.maps.settings(),
             replace=ui.replaceCheckBox.checked,
+            **self.preprocessing.settings(),
         ).save(self._settings_node())
+
+    def _on_check(self) -> None:
+        """Somebody looked what the worker's Python holds, or is changing that."""
+        self.preprocessing.show_tools(self.environment.check)
+        self.run.refresh()
 
     def problems(self) -> list[str]:
         """Why Apply is disabled, in sentences; empty when it is not."""
         model = self.model
         if model is None or model.metadata is None:
             return [self.ui.modelDescriptionLabel.text]
-        found = check(self.selectors.nodes(), model.metadata.modalities)
-        return [*self.environment.problems(), *found, *self.subsets.problems()]
+        scans = self.preprocessing.request().suited_to(model.metadata)
+        found = check(self.selectors.nodes(), model.metadata.modalities, scans.may_move)
+        return [*self.environment.problems(), *found, *self.preprocessing.problems(), *self.subsets.problems()]
 
     def request(self) -> dict[str, Any]:
         """What a run is asked for: the options of the logic's ``prepare``."""
@@ -157,6 +171,7 @@ class Panel:
             "model": self.model,
             "device": self.environment.devices.value,
             "maps": self.maps.request(),
+            "scans": self.preprocessing.request(),
             "options": ResultOptions(self.ui.regionsCheckBox.checked, self.ui.replaceCheckBox.checked),
         }
 

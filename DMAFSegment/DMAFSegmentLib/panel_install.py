@@ -27,15 +27,18 @@ class InstallControl:
         self.installer.log.connect(self._on_log)
         self.installer.finished.connect(self._on_finished)
         self._check: Check | None = None
+        self._lines: tuple[str, ...] = ()
         self._ending = ""
         ui.installButton.connect("clicked(bool)", self._on_button)
 
     def show(self, check: Check) -> None:
         """Show what a check found; nothing is shown when all is there."""
         self._check = check
-        if check.ready:
-            self._ending = ""
         self._refresh()
+
+    def problem_with(self, line: str) -> str:
+        """How the last installation failed, if it was of this requirement; empty otherwise."""
+        return self._ending if line in self._lines else ""
 
     def stop(self) -> None:
         """The panel goes away: what runs in the background is stopped."""
@@ -62,9 +65,15 @@ class InstallControl:
         if self.installer.running:
             self.installer.cancel()
             self._refresh()
-        elif self._check is not None and _confirm(self._check.lacks):
+        elif self._check is not None:
+            self.install(self._check.lacks)
+
+    def install(self, lines: Sequence[str]) -> None:
+        """Ask once, then install these requirement lines; nothing happens while something is being installed."""
+        if not self.installer.running and _confirm(lines):
             self.ui.logText.plainText = ""
-            self.installer.start(self._check.lacks)
+            self._lines, self._ending = tuple(lines), ""
+            self.installer.start(lines)
             self._refresh()
             self._on_start()
 

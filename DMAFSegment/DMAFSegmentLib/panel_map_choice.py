@@ -28,7 +28,7 @@ class MapChoice:
         for name, box in self._boxes.items():
             box.checked = getattr(settings, name)
 
-    def settings(self) -> dict[str, bool]:
+    def settings(self) -> dict[str, Any]:
         """What is ticked, to be stored."""
         return {name: box.checked for name, box in self._boxes.items()}
 

@@ -17,6 +17,7 @@ from DMAFSegmentLib.panel_look import LookControls
 from DMAFSegmentLib.panel_maps import MapControls
 from DMAFSegmentLib.panel_pair import PairControls
 from DMAFSegmentLib.panel_plots import PlotControls
+from DMAFSegmentLib.panel_scans import ScansView
 from DMAFSegmentLib.panel_tables import Cell as TableCell
 from DMAFSegmentLib.panel_tables import SortedTable
 
@@ -35,6 +36,7 @@ class ResultView:
         self.maps = MapControls(ui)
         self.display = DisplayControls(ui, self._in_views)
         self.exports = ExportControls(ui)
+        self.scans = ScansView(ui)
         ui.segmentationSelector.connect("currentNodeChanged(vtkMRMLNode*)", self.refresh)
         self.refresh()
 
@@ -64,6 +66,7 @@ class ResultView:
         self.maps.refresh(listed[0] if listed else None)
         self.display.refresh(node)
         self.exports.refresh(node)
+        self.scans.refresh(node)
         self.ui.resultsButton.visible = bool(our_segmentations(slicer.mrmlScene))
         self.ui.compareButton.visible = bool(listed)
         self.ui.pairSectionButton.visible = len(listed) > 1

@@ -44,6 +44,7 @@ class RunControl:
         ui.copyLogButton.connect("clicked(bool)", lambda: qt.QApplication.clipboard().setText(ui.logText.plainText))
         ui.copyReportButton.connect("clicked(bool)", self._on_copy_report)
         self._heard, self._last_words = 0.0, ""
+        self._were_aligned = False
         self._watch = qt.QTimer()
         self._watch.interval = _LOOK_EVERY_MS
         self._watch.connect("timeout()", self._on_watch)
@@ -95,6 +96,7 @@ class RunControl:
                 self._end(check.text)
                 return
             self._environment.stop()
+            self._were_aligned = self.results.scans.take_off()  # the run starts from the scans as they were loaded
             self._connect(self.logic.prepare(**self._request())).start()
             self._heard = time.monotonic()
             self._watch.start()
@@ -142,7 +144,8 @@ class RunControl:
     def _on_finished(self, _provenance: str) -> None:
         count = len(self.logic.segmentations)
         text = _("Finished: one segmentation.") if count == 1 else _("Finished: {count} segmentations.")
-        self._end(text.format(count=count))
+        doubts = self.results.scans.doubts(self.ui.segmentationSelector.currentNode())
+        self._end(" ".join([text.format(count=count), doubts]))
 
     def _on_failed(self, error: JobError) -> None:
         kept = len(self.logic.segmentations)
@@ -160,3 +163,6 @@ class RunControl:
         self._say(text.strip())
         self.results.refresh()
         self.refresh()
+        if self._were_aligned:
+            self._were_aligned = False
+            self.results.scans.put_on()

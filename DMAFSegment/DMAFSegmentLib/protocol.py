@@ -49,7 +49,8 @@ def parse_line(line: str) -> dict[str, Any] | None:
 class ResultEvent:
     """One segmented subset. ``volumes_ml`` in mL and ``dice_to_fullest`` (0 to 1) are by region name.
 
-    ``maps`` are files beside the label map, by what they show, such as ``entropy``.
+    ``maps`` are files beside the label map, by what they show, such as ``entropy``; ``native`` are label maps on the
+    own grids of other sequences, by name.
     """
 
     subset: tuple[str, ...]
@@ -58,6 +59,7 @@ class ResultEvent:
     volumes_ml: dict[str, float]
     dice_to_fullest: dict[str, float]
     maps: dict[str, Path] = field(default_factory=dict)
+    native: dict[str, Path] = field(default_factory=dict)
 
     @classmethod
     def read(cls, event: Mapping[str, Any]) -> ResultEvent:
@@ -71,11 +73,15 @@ class ResultEvent:
             raise WorkerEventError(_("The worker sent a result without its sequences."))
         if not isinstance(title, str) or not isinstance(file, str):
             raise WorkerEventError(_("The worker sent a result without its title or its file."))
-        maps = event.get("maps") or {}
-        if not (isinstance(maps, dict) and all(isinstance(path, str) for path in maps.values())):
-            raise WorkerEventError(_("The worker sent a result whose maps are not files."))
         volumes, dice = _numbers(event, "volumes_ml"), _numbers(event, "dice_to_fullest")
-        return cls(tuple(subset), title, Path(file), volumes, dice, {name: Path(path) for name, path in maps.items()})
+        return cls(tuple(subset), title, Path(file), volumes, dice, _paths(event, "maps"), _paths(event, "native"))
+
+
+def _paths(event: Mapping[str, Any], key: str) -> dict[str, Path]:
+    files = event.get(key) or {}
+    if not (isinstance(files, dict) and all(isinstance(path, str) for path in files.values())):
+        raise WorkerEventError(_("The worker sent a result whose {key} are not files.").format(key=key))
+    return {str(name): Path(path) for name, path in files.items()}
 
 
 def _numbers(event: Mapping[str, Any], key: str) -> dict[str, float]:

@@ -21,6 +21,7 @@ from DMAFSegmentLib.protocol import ComparisonEvent, ResultEvent
 from DMAFSegmentLib.result_files import ResultError, read_label_map, read_map
 from DMAFSegmentLib.run_comparison import add_comparison, fill_tables
 from DMAFSegmentLib.run_folder import RunFolder, latest_run, remove_run
+from DMAFSegmentLib.scan_results import ScanResults
 from DMAFSegmentLib.segmentation import add_segmentation, label_parts, label_volumes, region_parts
 from DMAFSegmentLib.uncertainty import add_uncertainty
 from DMAFTraining.inference.metadata import BundleMetadata
@@ -43,7 +44,8 @@ class ResultCollector:
     """Puts the results of one job into a folder of the scene, and takes them out if it is canceled.
 
     Connects itself to the job; connect your own slots after it, so that the nodes exist when they run.
-    A failed job keeps the results it finished. ``segmentations`` are in order of arrival, fullest first.
+    A failed job keeps the results it finished, and nothing without any. ``segmentations`` are in order of arrival,
+    fullest first.
     """
 
     def __init__(
@@ -63,6 +65,9 @@ class ResultCollector:
         self._run = uuid.uuid4().hex
         self._folder = RunFolder(scene, reference, self._run)
         self._replaced = latest_run(scene, reference) if self._options.replace else ""
+        self._scans = ScanResults(scene, metadata, self._inputs, self._keep)
+        job.scans.connect(self._scans.add)
+        job.scan_warning.connect(self._scans.warn)
         job.result.connect(self.add)
         job.comparison.connect(self.add_comparison)
         job.finished.connect(self._finish)
@@ -91,6 +96,7 @@ class ResultCollector:
         if entropy is not None:
             title = _("{name} uncertainty").format(name=name)
             self._place(add_uncertainty(self._scene, title, entropy, self._reference), ENTROPY, event, volumes)
+        self._scans.add_native(event, self._reference)
 
     def add_comparison(self, event: ComparisonEvent) -> None:
         """Import what was made of all results together.
@@ -134,6 +140,7 @@ class ResultCollector:
         """Note the origin on every result and as a text, and add the table of volumes."""
         self.segmentations = [node for node in self.segmentations if self._scene.IsNodePresent(node)]
         if not self.segmentations:
+            self.discard()
             return
         document = provenance.complete(record, self._metadata, self._inputs, self._reference)
         for node in self.segmentations:

@@ -27,6 +27,7 @@ def run_report(job: SegmentationJob | None, ending: str) -> str:
         "Model": told.get("model") or request.bundle.stem,
         "Subsets": request.subsets,
         "Reference": request.reference,
+        "Preprocessing": request.scans.title(),
         "Device": f"{request.device} (used: {told.get('device', 'unknown')})",
         **image_sizes(request.inputs),
     }

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from DMAFSegmentLib.geometry import Node
+from DMAFSegmentLib.scan_request import BRAINS, REGISTRATIONS
 from DMAFSegmentLib.subset_choice import ALL, SubsetChoice
 
 _INPUT_ROLE = "Input."
+_MASK_ROLE = "BrainMask"
 _CHOSEN = "ChosenByUser"
 _OLD_ALL_SUBSETS = "AllSubsets"  # scenes before "Subsets": a box for every subset or the fullest only
 _EMPTY = "-"  # before the name of a sequence that the user set to None
@@ -45,6 +47,15 @@ def _read_flag(text: str) -> bool:
     return text == "true"
 
 
+def _one_of(allowed: Sequence[str]) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in allowed:
+            raise ValueError(f"'{text}' is none of {', '.join(allowed)}.")
+        return text
+
+    return read
+
+
 def _read_device(text: str) -> str:
     if not _DEVICE.fullmatch(text):
         raise ValueError(f"'{text}' is no device. Use auto, cpu, cuda, cuda:0 or mps.")
@@ -54,6 +65,8 @@ def _read_device(text: str) -> str:
 TEXT = Kind(str, str, str)
 FLAG = Kind(bool, lambda value: "true" if value else "false", _read_flag)
 DEVICE = Kind(str, str, _read_device)
+REGISTRATION = Kind(str, str, _one_of(REGISTRATIONS))
+BRAIN = Kind(str, str, _one_of(BRAINS))
 SUBSETS = Kind(SubsetChoice, SubsetChoice.write, SubsetChoice.read)
 
 
@@ -83,6 +96,11 @@ class Settings:
     agreement: bool = stored("Agreement", FLAG, False)
     contribution: bool = stored("Contribution", FLAG, False)
     replace: bool = stored("ReplaceResults", FLAG, False)
+    registration: str = stored("Registration", REGISTRATION, "auto")
+    brain: str = stored("Brain", BRAIN, "auto")
+    mask: Node | None = None
+    bias: bool = stored("BiasCorrection", FLAG, False)
+    native: bool = stored("NativeGrids", FLAG, False)
 
     def __post_init__(self) -> None:
         for parameter, name, kind in _scalars():
@@ -103,7 +121,7 @@ class Settings:
         inputs = {name: volume for name, volume in named.items() if volume is not None}
         marks = [mark for mark in node.GetParameter(_CHOSEN).split(",") if mark]
         chosen = {mark.removeprefix(_EMPTY) for mark in marks if mark.startswith(_EMPTY) or mark in inputs}
-        return cls(**values, inputs=inputs, chosen=chosen)
+        return cls(**values, inputs=inputs, chosen=chosen, mask=node.GetNodeReference(_MASK_ROLE))
 
     def save(self, node: Node) -> None:
         """Write everything to a parameter node as one change."""
@@ -118,6 +136,7 @@ class Settings:
                 node.RemoveNodeReferenceIDs(role)
         for name, volume in self.inputs.items():
             node.SetNodeReferenceID(_INPUT_ROLE + name, volume.GetID())
+        node.SetNodeReferenceID(_MASK_ROLE, self.mask.GetID() if self.mask is not None else None)
         node.EndModify(changing)
 
 

@@ -32,6 +32,8 @@ from DMAFTraining.inference.metadata import (
 )
 from DMAFTraining.modalities import BRATS
 from results_rig import cleanup, inputs, labels, make_event, new_run, run  # noqa: F401 - fixtures
+from scans_rig import raw_panel  # noqa: F401 - fixture
+from worker_rig import open_module, tiny_bundle  # noqa: F401 - fixtures
 
 CATEGORY = "Segmentation category and type - DMAFSegment~SCT^49755003^Morphologically Altered Structure~"
 REGION = "~^^~Anatomic codes - DICOM master list~SCT^12738006^Brain~^^"

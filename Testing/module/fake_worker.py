@@ -69,6 +69,46 @@ def label_file_without_libraries(job: dict, file: Path) -> None:
     file.write_bytes("\n".join([*lines, "", ""]).encode() + bytes(math.prod(map(int, sizes))))
 
 
+def tell_scans(job: dict, out: Path) -> None:
+    """As if every scan but the reference had been moved by 3, 4 and 0 mm, FLAIR with doubt, and the brain cut out."""
+    import numpy as np
+    import SimpleITK as sitk
+
+    reference = job["reference"] or next(iter(job["inputs"]))
+    others = [name for name in job["inputs"] if name != reference]
+    moved = [[1, 0, 0, 3], [0, 1, 0, 4], [0, 0, 1, 0], [0, 0, 0, 1]]
+    picture = out / "alignment_flair.png"
+    sitk.WriteImage(
+        sitk.GetImageFromArray(np.arange(60 * 90, dtype=np.uint16).reshape(60, 90).astype(np.uint8)), picture
+    )
+    decisions = [{"step": "registration", "sequence": n, "needed": True, "reason": "Another grid."} for n in others]
+    decisions += [{"step": "brain", "sequence": n, "needed": True, "reason": "A skull."} for n in job["inputs"]]
+    decisions += [{"step": "bias", "sequence": n, "needed": False, "reason": "Switched off."} for n in job["inputs"]]
+    emit("warning", code="registration", message="FLAIR: the outlines do not fit.")
+    transforms, brain = dict.fromkeys(others, moved), {"brain_tool": "deepbet 1.0.2", "brain_ml": 1432.4}
+    emit(
+        "scans",
+        reference=reference,
+        decisions=decisions,
+        transforms=transforms,
+        pictures={"flair": str(picture)},
+        **brain,
+    )
+
+
+def native_results(job: dict, images: dict, half: int, file: Path) -> dict[str, str]:
+    """Boxes around the middle of the other images too, as far as they are wanted."""
+    import SimpleITK as sitk
+
+    files = {}
+    for name in set(job.get("native", [])) - {job["reference"] or next(iter(images))}:
+        image = sitk.GetImageFromArray(label_map(images[name].GetSize()[::-1], half))
+        image.CopyInformation(images[name])
+        files[name] = str(file.with_name(f"{name}_{file.name}"))
+        sitk.WriteImage(image, files[name])
+    return files
+
+
 def quick_result(job: dict) -> int:
     out = Path(job["output"])
     out.mkdir()
@@ -128,6 +168,8 @@ def segment(job: dict, wait: float, pause_at: str = "") -> int:
     shape = reference.GetSize()[::-1]
     voxel_ml = float(np.prod(reference.GetSpacing())) / 1000
     emit("stage", stage="read", message="Reading the images")
+    if pause_at == "raw":
+        tell_scans(job, out)
     full = label_map(shape, 3 + len(subsets[0]))
     everything = {}
     for count, subset in enumerate(subsets, 1):
@@ -156,7 +198,8 @@ def segment(job: dict, wait: float, pause_at: str = "") -> int:
             maps = {"entropy": str(out / f"entropy_{title}.nrrd")}
             sitk.WriteImage(image, maps["entropy"])
         numbers = {"volumes_ml": volumes, "dice_to_fullest": dice}
-        emit("result", subset=subset, title=title, file=str(file), maps=maps, **numbers)
+        native = native_results(job, images, 3 + len(subset), file)
+        emit("result", subset=subset, title=title, file=str(file), maps=maps, native=native, **numbers)
         everything[tuple(subset)] = labels
         if pause_at == "results":
             pause()
@@ -185,6 +228,11 @@ def main() -> int:
     if behavior == "pause-preparing":
         emit("stage", stage="prepare", message="Preparing the images")
         pause()
+    if behavior == "raw-fails":
+        (Path(job["output"])).mkdir()
+        tell_scans(job, Path(job["output"]))
+        emit("error", kind="memory", message="Not enough memory.", hint="Choose the CPU.")
+        return 1
     emit("started", protocol=1, pid=os.getpid(), model={"name": "m", "version": "1"}, device="cpu", subsets=[])
     if behavior == "crash":
         print("Traceback ...\nModuleNotFoundError: No module named 'torch'", file=sys.stderr, flush=True)

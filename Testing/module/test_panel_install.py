@@ -249,3 +249,95 @@ def test_python_can_be_browsed(host, open_panel):
     host.dialogs.answer("QFileDialog.getOpenFileName", "")
     host.click(panel.ui.browseInterpreterButton)
     assert panel.ui.interpreterEdit.text == sys.executable
+
+
+# -- the program that extracts the brain: offered, never demanded ------------------------------------------
+
+
+def without_packages(program):
+    """Let a stand-in of PythonSlicer see only what was "installed" in it."""
+    program.write_text(program.read_text().replace(f'"{sys.executable}"', f'"{sys.executable}" -S'))
+
+
+@pytest.fixture
+def nothing_else_missing(installation):
+    """Slicer's Python has what every segmentation needs, and no program for brain extraction."""
+    install.REQUIREMENTS.write_text("imaginary>=2.0\n")
+    installation.add("imaginary>=2.0")
+    without_packages(installation.program)
+    return installation
+
+
+def section(host, panel):
+    panel.ui.preprocessingButton.collapsed = False
+    panel.parent.resize(400, 2000)
+    looked(host, panel)
+    host.process_events()
+    return panel.ui
+
+
+def test_deepbet_is_offered_and_installed_after_one_question(host, open_panel, nothing_else_missing, asked):
+    panel = open_panel(nothing_else_missing.program)
+    ui = section(host, panel)
+    assert ui.brainToolLabel.text == (
+        "No program for brain extraction is installed: scans with a skull will be refused."
+    )
+    assert ui.applyButton.enabled, "perhaps the scans have none"
+    ui.brainComboBox.currentIndex = ui.brainComboBox.findData("deepbet")
+    assert ui.applyButton.toolTip.startswith("deepbet is not installed.")
+    assert asked == []
+    host.click(ui.brainToolButton)
+    settled(host, panel)
+    ((question, details),) = asked
+    assert "Extracting the brain needs this Python package" in question
+    assert "  - deepbet>=1.0.2 (10 MB" in question
+    assert '"deepbet>=1.0.2"' in details
+    assert nothing_else_missing.calls == [("pip_ensure", ["deepbet>=1.0.2"])]
+    assert ui.brainToolLabel.text == "Installed for brain extraction: deepbet."
+    assert not ui.brainToolButton.visible
+    assert ui.applyButton.enabled
+
+
+def test_declining_deepbet_installs_nothing(host, open_panel, nothing_else_missing, monkeypatch):
+    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda *_args, **_kwargs: False)
+    panel = open_panel(nothing_else_missing.program)
+    ui = section(host, panel)
+    host.click(ui.brainToolButton)
+    assert nothing_else_missing.calls == []
+    assert ui.brainToolButton.enabled
+
+
+def test_why_deepbet_could_not_be_installed_is_told(host, open_panel, nothing_else_missing, asked, monkeypatch):
+    def fail(*_arguments, **_options):
+        raise RuntimeError("no network")
+
+    monkeypatch.setattr(sys.modules["slicer.packaging"], "pip_ensure", fail)
+    panel = open_panel(nothing_else_missing.program)
+    ui = section(host, panel)
+    host.click(ui.brainToolButton)
+    settled(host, panel)
+    assert ui.brainToolLabel.text.startswith("The installation failed: no network No program")
+    assert ui.brainToolButton.enabled
+
+
+def test_deepbet_waits_for_what_is_needed_first(host, open_panel, installation):
+    without_packages(installation.program)
+    panel = open_panel(installation.program)
+    ui = section(host, panel)
+    assert ui.brainToolButton.visible
+    assert not ui.brainToolButton.enabled
+    assert ui.brainToolButton.toolTip == "Wait until what every segmentation needs is installed."
+
+
+def test_another_python_is_told_the_command(host, open_panel, tmp_path, monkeypatch):
+    program, requirements = tmp_path / "python", tmp_path / "requirements.txt"
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "$@"\n')
+    program.chmod(0o755)
+    requirements.write_text("")
+    monkeypatch.setattr(install, "REQUIREMENTS", requirements)
+    panel = open_panel(program)
+    ui = section(host, panel)
+    panel.panel.environment.look()  # the first look may have been at the Python of the shipped worker
+    settled(host, panel)
+    assert ui.brainToolLabel.text.endswith(f'Install one there: "{program}" -m pip install "deepbet>=1.0.2"')
+    assert not ui.brainToolButton.visible

@@ -14,7 +14,7 @@ def pictures():
     return {}
 
 
-@pytest.mark.parametrize("name", ["empty", "running", "failed", "not-installed"])
+@pytest.mark.parametrize("name", ["empty", "running", "preprocessed", "failed", "not-installed"])
 def test_state_is_drawn_into_a_small_file(host, tmp_path, pictures, name):
     picture = panel_states.draw(host, panel_states.STATES[name])
     assert picture.shape[1:] == (panel_states.PANEL_WIDTH, 3)

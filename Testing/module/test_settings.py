@@ -6,6 +6,7 @@ import dataclasses
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
+import numpy as np
 import pytest
 import slicer
 
@@ -43,7 +44,8 @@ def write_and_read(path, lost=""):
 def field_by_field(settings):
     """The settings in values that can be compared, nodes by name."""
     values = {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings)}
-    return values | {"inputs": {name: volume.GetName() for name, volume in settings.inputs.items()}}
+    names = {"inputs": {name: volume.GetName() for name, volume in settings.inputs.items()}}
+    return values | names | {"mask": settings.mask.GetName() if settings.mask is not None else None}
 
 
 def test_an_empty_node_gives_the_defaults(node):
@@ -54,7 +56,9 @@ def test_everything_written_is_read_back(node, new_volume):
     flags = {f.name: True for f in dataclasses.fields(Settings) if isinstance(f.default, bool)}
     inputs = {"t1": new_volume("a"), "t2": new_volume("b")}
     choice = SubsetChoice("picked", 3, (("t1", "t2"), ("flair",)))
-    settings = Settings("m 1", "cuda:1", choice, **flags, inputs=inputs, chosen={"t2", "flair"})
+    mask = new_volume("brain")
+    scans = {"registration": "off", "brain": "mask", "mask": mask}
+    settings = Settings("m 1", "cuda:1", choice, **flags, **scans, inputs=inputs, chosen={"t2", "flair"})
     settings.save(node)
     assert Settings.load(node) == settings
     Settings().save(node)
@@ -67,6 +71,8 @@ def test_everything_written_is_read_back(node, new_volume):
         ({"device": "gpu"}, ValueError, "no device"),
         ({"device": None}, TypeError, "Device is a str"),
         ({"regions": 1}, TypeError, "Regions is a bool"),
+        ({"registration": "perhaps"}, ValueError, "none of auto, on, off"),
+        ({"brain": "scissors"}, ValueError, "none of auto, deepbet, hd-bet, mask, off"),
         ({"model": Path("m")}, TypeError, "Model is a str"),
     ],
 )
@@ -79,6 +85,8 @@ def test_foreign_text_in_the_node_keeps_the_default(node):
     Settings("m 1", "cpu", SubsetChoice(ALL)).save(node)
     node.SetParameter("Device", "quantum")
     node.SetParameter("Subsets", "perhaps")
+    node.SetParameter("Registration", "perhaps")
+    node.SetParameter("Brain", "scissors")
     assert Settings.load(node) == Settings("m 1", "auto")
 
 
@@ -122,7 +130,7 @@ def open_panel(host, bundle, monkeypatch):
 
 @pytest.fixture
 def panel(host, open_panel, new_volume):
-    """The panel with everything set by hand: T1 as T2, nothing as T1, CPU, leave one out, regions, replace."""
+    """The panel with everything set by hand: T1 as T2, nothing as T1, CPU, leave one out, regions, replace, a mask."""
     for name in ("case_t1", "case_flair"):
         new_volume(name)
     widget = open_panel()
@@ -131,6 +139,14 @@ def panel(host, open_panel, new_volume):
     combos["t2"].setCurrentNode(slicer.util.getNode("case_t1"))
     widget.ui.deviceComboBox.currentIndex = widget.ui.deviceComboBox.findData("cpu")
     choose_subsets(widget, "leave-one-out")
+    registration, brain = widget.ui.registrationComboBox, widget.ui.brainComboBox
+    registration.currentIndex, brain.currentIndex = registration.findData("on"), brain.findData("mask")
+    mask = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "brain")
+    slicer.util.updateVolumeFromArray(mask, np.ones((16, 20, 24), np.uint8))
+    widget.ui.maskSelector.setCurrentNode(mask)
+    widget.ui.preprocessingButton.collapsed = False
+    widget.ui.biasCheckBox.click()
+    widget.ui.nativeCheckBox.click()
     for box in (widget.ui.regionsCheckBox, widget.ui.replaceCheckBox):
         host.click(box)
     return widget
@@ -148,6 +164,11 @@ def shown(widget):
         "agreement": ui.agreementCheckBox.checked,
         "contribution": ui.contributionCheckBox.checked,
         "replace": ui.replaceCheckBox.checked,
+        "registration": ui.registrationComboBox.itemData(ui.registrationComboBox.currentIndex),
+        "brain": ui.brainComboBox.itemData(ui.brainComboBox.currentIndex),
+        "mask": ui.maskSelector.currentNode().GetName() if ui.maskSelector.currentNode() is not None else None,
+        "bias": ui.biasCheckBox.checked,
+        "native": ui.nativeCheckBox.checked,
         "inputs": {name: node.GetName() for name, node in selectors.nodes().items()},
         "chosen": set(selectors.chosen_by_user),
     }
@@ -163,6 +184,9 @@ def test_a_scene_file_brings_every_field_back(host, panel, tmp_path):
     assert not before["uncertainty"]
     assert before["inputs"] == {"flair": "case_flair", "t2": "case_t1"}
     assert before["chosen"] == {"t1", "t2"}
+    assert (before["registration"], before["brain"], before["mask"]) == ("on", "mask", "brain")
+    assert before["bias"]
+    assert before["native"]
     write_and_read(tmp_path / "scene.mrml")
     assert field_by_field(Settings.load(panel.logic.getParameterNode())) == before
     host.process_events(until=lambda: shown(panel) == before, timeout=3)
@@ -172,7 +196,8 @@ def test_a_scene_file_brings_every_field_back(host, panel, tmp_path):
 def test_a_scene_whose_image_is_lost_comes_back_without_it(host, panel, tmp_path):
     before = shown(panel)
     write_and_read(tmp_path / "scene.mrml", lost="case_t1")
-    assert slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode") == [slicer.util.getNode("case_flair")]
+    volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+    assert {volume.GetName() for volume in volumes} == {"case_flair", "brain"}
     host.process_events(until=lambda: shown(panel)["inputs"] == {"flair": "case_flair"}, timeout=3)
     assert shown(panel) == before | {"inputs": {"flair": "case_flair"}, "chosen": {"t1"}}
     assert panel.ui.applyButton.enabled

@@ -87,6 +87,14 @@ def done(host: Host) -> Any:
     return settled(host, widget)
 
 
+def preprocessed(host: Host) -> Any:
+    """The section on preprocessing is open and tells of scans that were moved, one of them with doubt."""
+    widget = start(host, "raw")
+    widget.ui.preprocessingButton.collapsed = False
+    reached(host, lambda: not widget.logic.running)
+    return settled(host, widget)
+
+
 def failed(host: Host) -> Any:
     """The worker ran out of memory."""
     widget = start(host, "error")
@@ -107,6 +115,7 @@ STATES = {
     "ready": ready,
     "running": running,
     "done": done,
+    "preprocessed": preprocessed,
     "failed": failed,
     "not-installed": not_installed,
 }
