@@ -72,20 +72,17 @@ class TerminalLines:
             volumes = "  ".join(f"{name} {ml:7.1f} mL" for name, ml in fields["volumes_ml"].items())
             overlap = "  ".join(f"{name} {value:.2f}" for name, value in fields["dice_to_fullest"].items())
             self._say(f"{fields['title']:<20} {volumes}   Dice to fullest: {overlap}")
-        elif event == "scans":
-            self._scans(fields)
+        elif event == "decisions":
+            for decision in fields["decisions"]:
+                if decision["needed"]:
+                    self._say(f"{decision['step'].capitalize()}, {decision['sequence']}: {decision['reason']}")
+        elif event == "scans" and fields["brain_tool"] is not None:
+            self._say(f"The brain has {fields['brain_ml']:.0f} mL ({fields['brain_tool']}).")
         elif event in ("warning", "error"):
             hint = f" {fields['hint']}" if fields.get("hint") else ""
             print(f"{event.capitalize()}: {fields['message']}{hint}", file=sys.stderr, flush=True)
         elif event == "done":
             self._say(f"Results in {fields['output']} ({fields['seconds']:.1f} s). Research use only.")
-
-    def _scans(self, fields: dict[str, Any]) -> None:
-        needed = [decision for decision in fields["decisions"] if decision["needed"]]
-        for decision in needed:
-            self._say(f"{decision['step'].capitalize()}, {decision['sequence']}: {decision['reason']}")
-        if fields["brain_tool"] is not None:
-            self._say(f"The brain has {fields['brain_ml']:.0f} mL ({fields['brain_tool']}).")
 
     def _bar(self, fields: dict[str, Any]) -> None:
         if not self._live:

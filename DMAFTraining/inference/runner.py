@@ -17,7 +17,7 @@ from DMAFTraining.inference.preprocessing import PreparedCase, grid_warning
 from DMAFTraining.inference.results import ResultFolder, check_output, provenance
 from DMAFTraining.inference.scans.alignment_picture import write_picture
 from DMAFTraining.inference.scans.decisions import decide
-from DMAFTraining.inference.scans.document import scans_event, scans_record
+from DMAFTraining.inference.scans.document import decisions_event, scans_event, scans_record
 from DMAFTraining.inference.scans.pipeline import PreparedScans, prepare_scans
 from DMAFTraining.inference.scans.step_bar import usual_seconds
 from DMAFTraining.inference.scans.transform_file import write_transform
@@ -45,7 +45,7 @@ def run_job(job: Job, sink: EventSink, cancelled: Callable[[], bool]) -> None:
     progress.at(0.05, "read", f"Reading {len(job.inputs)} images")
     volumes = segmenter.read(job.inputs, warn)
     progress.at(_READ, "prepare", "Preparing the images")
-    scans = _prepare_scans(job, segmenter, volumes, progress)
+    scans = _prepare_scans(job, segmenter, volumes, sink, progress)
     case = segmenter.prepare(scans.volumes, scans.reference)
     subsets = segmenter.subsets(job.subsets, case.available)
     native = {name: scans.volumes[name].grid for name in _other_grids(job, case)}
@@ -77,10 +77,13 @@ def run_job(job: Job, sink: EventSink, cancelled: Callable[[], bool]) -> None:
     sink.emit("done", output=str(job.output), provenance=str(path), seconds=round(progress.seconds(), 2))
 
 
-def _prepare_scans(job: Job, segmenter: Segmenter, volumes: Mapping[str, Volume], progress: _Progress) -> PreparedScans:
+def _prepare_scans(
+    job: Job, segmenter: Segmenter, volumes: Mapping[str, Volume], sink: EventSink, progress: _Progress
+) -> PreparedScans:
     model = (segmenter.metadata.modalities, segmenter.metadata.preprocessing)
     looking = progress.within(_READ, _READ, "prepare", "Finding out what the scans need")
     plan = decide(volumes, *model, job.scans, job.reference, looking)
+    sink.emit("decisions", **decisions_event(plan.reference, plan.decisions))
     seconds = usual_seconds(plan)
     progress.make_room(seconds / (seconds + _USUAL_SECONDS))
     scans = prepare_scans(volumes, *model, job.scans, on_step=progress.step, plan=plan)

@@ -98,6 +98,10 @@ def test_the_worker_tells_what_it_did_with_the_scans(finished: tuple[Path, list[
     needed = {(d["step"], d["sequence"]) for d in told["decisions"] if d["needed"]}
     assert needed == {("registration", "t2"), ("brain", "t1ce"), ("brain", "t2")}
     assert (told["brain_tool"], list(told["transforms"])) == ("mask", ["t2"])
+    early = lines[events.index("decisions")]
+    assert (early["reference"], early["decisions"]) == (told["reference"], told["decisions"])
+    stages = [line["stage"] for line in lines[: events.index("decisions")] if line["event"] == "stage"]
+    assert stages == ["load", "read", "prepare"]  # the slow steps come after it
     assert told["brain_ml"] == pytest.approx(1164, rel=0.02)
     assert [line["message"] for line in lines if line["event"] == "warning"] == []
     stages = [line["stage"] for line in lines if line["event"] == "stage"]

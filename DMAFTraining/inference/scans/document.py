@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from DMAFTraining.inference.scans.decisions import Decision
 from DMAFTraining.inference.scans.pipeline import PreparedScans
+
+
+def decisions_event(reference: str, decisions: Sequence[Decision]) -> dict[str, Any]:
+    """Fields of the event ``decisions``, which comes before the steps that were decided on."""
+    return {"reference": reference, "decisions": [asdict(decision) for decision in decisions]}
 
 
 def scans_event(scans: PreparedScans, pictures: Mapping[str, Path]) -> dict[str, Any]:
     """Fields of the event ``scans``; ``pictures`` are files by sequence."""
     return {
-        "reference": scans.reference,
-        "decisions": [asdict(decision) for decision in scans.decisions],
+        **decisions_event(scans.reference, scans.decisions),
         "transforms": {name: matrix.tolist() for name, matrix in scans.transforms.items()},
         "pictures": {name: str(path) for name, path in pictures.items()},
         "brain_tool": scans.brain_tool,
