@@ -19,12 +19,13 @@ from functools import partial
 from typing import ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from DMAFTraining.networks.base import Decoded, Features, NetworkConfig, SegmentationNetwork
 from DMAFTraining.networks.blocks import case_rows, check_input, convolution, select_pairs
 from DMAFTraining.networks.encoder import encode_present
-from DMAFTraining.networks.lean import is_lean, normalizer, write_active
+from DMAFTraining.networks.lean import EPSILON, is_lean, normalizer, write_active
 from DMAFTraining.networks.phases import dense
 from DMAFTraining.networks.subsets import Rows
 
@@ -48,17 +49,25 @@ class NormAct(nn.Sequential):
     """Instance norm with scale and shift (in its faster group-norm form), leaky ReLU."""
 
     def __init__(self, channels: int) -> None:
-        super().__init__(nn.GroupNorm(channels, channels), nn.LeakyReLU(NEGATIVE_SLOPE, inplace=True))
+        super().__init__(nn.GroupNorm(channels, channels, EPSILON), nn.LeakyReLU(NEGATIVE_SLOPE, inplace=True))
 
     def forward(self, x: Tensor) -> Tensor:
         """Of ``x (B, C, *S)``."""
+        norm, activation = self
+        weight, bias = norm.get_parameter("weight"), norm.get_parameter("bias")
         if not is_lean(x):
-            return super().forward(x)
-        norm, x = self[0], dense(x)
-        affine = normalizer(x, norm.get_parameter("weight"), norm.get_parameter("bias"))
+            return activation(_normalize(x, weight, bias) if x.device.type == "cpu" else norm(x))
+        x = dense(x)
+        affine = normalizer(x, weight, bias)
         out = torch.empty_like(x)
         write_active(x, affine, NEGATIVE_SLOPE, out)
         return out
+
+
+def _normalize(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Instance norm row by row as batch norm, which a CPU does ten times faster where channels are innermost."""
+    rows = [F.batch_norm(row, None, None, weight, bias, training=True, eps=EPSILON) for row in x.split(1)]
+    return torch.cat(rows) if len(rows) > 1 else rows[0]
 
 
 class Block(nn.Sequential):
