@@ -9,8 +9,11 @@
     python -m DMAFTraining.release control --bundle model.safetensors --case t1=T1.nii.gz flair=FLAIR.nii.gz \\
         --output control
 
-No command changes weights; each writes a new model file, whole or not at all. `make train-release` runs them in
-this order. Exit code: 0 done, 2 bad input, 130 stopped.
+    python -m DMAFTraining.release worst --bundle model.safetensors --scores test/scores.csv --cases test \\
+        --output worst
+
+No command changes weights; the first three write a new model file, whole or not at all. `make train-release` runs
+them in this order. Exit code: 0 done, 2 bad input, 130 stopped.
 Research use only, not a medical device.
 """
 
@@ -37,6 +40,7 @@ from DMAFTraining.evaluation.score_files import count_cases, expected_dice, over
 from DMAFTraining.evaluation.targets import model_name
 from DMAFTraining.evaluation.temperature import By, fit_temperatures
 from DMAFTraining.evaluation.window_logits import Samples, joined, sample_case
+from DMAFTraining.evaluation.worst import draw_worst, worst_results
 from DMAFTraining.inference.bundle import rewrite_bundle
 from DMAFTraining.inference.metadata import read_metadata, sha256_file
 from DMAFTraining.inference.segmenter import Segmenter
@@ -58,6 +62,9 @@ _EXPECT = """Write the Dice that users may expect into a new model file, from th
 _CONTROL = """Segment a brain without tumor from every subset: whatever volume is called is wrong.
 
 Writes control.csv (one row per subset and region) and control.md."""
+_WORST = """Draw the worst results of an evaluation: sequences, truth and result side by side.
+
+Worst is the least mean Dice over regions; no case and no subset is drawn twice. One PNG each, named by both."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -87,6 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_calibrate(command("calibrate", _CALIBRATE))
     _add_expect(command("expect", _EXPECT))
     _add_control(command("control", _CONTROL))
+    _add_worst(command("worst", _WORST))
     return parser
 
 
@@ -126,6 +134,15 @@ def _add_control(parser: argparse.ArgumentParser) -> None:
     _add_bundle(parser)
     parser.add_argument("--case", nargs="+", required=True, metavar="NAME=FILE", help="brain-extracted sequences")
     parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="for control.csv and control.md")
+
+
+def _add_worst(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_worst)
+    _add_bundle(parser)
+    parser.add_argument("--scores", type=Path, required=True, metavar="FILE", help="scores.csv of evaluate")
+    parser.add_argument("--cases", type=Path, required=True, metavar="PLACE", help="the cases that were evaluated")
+    parser.add_argument("--count", type=_positive_int, default=3, help="how many (default 3)")
+    parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="for the pictures")
 
 
 def _add_bundle(parser: argparse.ArgumentParser) -> None:
@@ -228,6 +245,22 @@ def _control(options: argparse.Namespace) -> str:
         found = run_control(segmenter, inputs, lambda fraction: report(round(100 * fraction), 100))
     found.write(options.output)
     return f"{found.as_markdown()}\nWritten to {options.output / CONTROL[0]} and {CONTROL[1]}."
+
+
+def _worst(options: argparse.Namespace) -> str:
+    segmenter = Segmenter(options.bundle, options.device)
+    rows = read_score_file(options.scores).of(segmenter.bundle.sha256)
+    [model] = open_models([options.bundle], options.cases)
+    raw = {case.name: case for case in model.cohort.cases}
+    found = worst_results(rows, options.count)
+    if lacking := [result.case for result in found if result.case not in raw]:
+        raise ValueError(f"{options.cases} has no case {lacking[0]}; give the cases that {options.scores} is about.")
+    options.output.mkdir(parents=True, exist_ok=True)
+    for result in found:
+        case = read_evaluation_case(raw[result.case], model.cohort.spec)
+        draw_worst(segmenter, case, result, options.output / f"{result.stem}.png")
+    lines = [f"{result.mean:.3f}  {result.stem}.png" for result in found]
+    return "\n".join([f"Mean Dice over regions of the worst, in {options.output}:", *lines])
 
 
 if __name__ == "__main__":

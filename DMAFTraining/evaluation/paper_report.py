@@ -152,7 +152,7 @@ def _missing(study: Study) -> str:
     gaps = [
         f"{method} in {setting}"
         for setting in study.plan.settings
-        for method in study.plan.methods
+        for method in study.plan.methods_in(setting)
         if not study.of(setting, method)
     ]
     return f"Without a run: {', '.join(gaps)}." if gaps else "No planned method is without a run."

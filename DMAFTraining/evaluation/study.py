@@ -45,7 +45,8 @@ DATASETS = {
 class Plan:
     """What was to be run; ``settings`` and ``methods`` map names to titles in display order.
 
-    ``empty_rule`` is what a distance counts where a mask is empty, if nobody asks for another rule.
+    ``empty_rule`` is what a distance counts where a mask is empty, if nobody asks for another rule; ``planned``
+    are the pairs of setting and method that were to be run, all where it is None.
     """
 
     title: str
@@ -53,6 +54,15 @@ class Plan:
     settings: Mapping[str, str]
     methods: Mapping[str, str]
     empty_rule: RuleName = "passion"
+    planned: frozenset[tuple[str, str]] | None = None
+
+    def methods_in(self, setting: str) -> dict[str, str]:
+        """The methods that were to be run in a setting."""
+        return {
+            name: title
+            for name, title in self.methods.items()
+            if self.planned is None or (setting, name) in self.planned
+        }
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ means over different things must not stand in one column.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +59,8 @@ def read_plan(path: Path) -> Plan:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
         settings, methods = (_titles(document[key]) for key in ("settings", "methods"))
         rule = (document.get("evaluation") or {}).get("empty", "passion")
-        plan = Plan(str(document["title"]), str(document["dataset"]), settings, methods, rule)
+        planned = _planned(document.get("only"), settings, methods)
+        plan = Plan(str(document["title"]), str(document["dataset"]), settings, methods, rule, planned)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ValueError(f"The plan {path} cannot be read ({error}); give a folder of runs.") from error
     except (KeyError, TypeError, AttributeError) as error:
@@ -72,6 +74,13 @@ def read_plan(path: Path) -> Plan:
 
 def _titles(section: Mapping[str, Any]) -> dict[str, str]:
     return {str(name): str((entry or {}).get("title", name)) for name, entry in section.items()}
+
+
+def _planned(only: Any, settings: Mapping[str, str], methods: Mapping[str, str]) -> frozenset[tuple[str, str]]:
+    """Settings and methods that an entry of ``only`` asks for; a key that an entry leaves out restricts nothing."""
+    asked = [(entry.get("setting", list(settings)), entry.get("method", list(methods))) for entry in only or [{}]]
+    lists = [[[names] if isinstance(names, str) else names for names in pair] for pair in asked]
+    return frozenset(pair for chosen in lists for pair in itertools.product(*chosen))
 
 
 def _find(folder: Path, plan: Plan) -> dict[tuple[str, str, int], Path]:

@@ -14,6 +14,7 @@ import pytest
 
 from DMAFTraining.benchmark import main
 from DMAFTraining.evaluation.empty_rule import RuleName
+from DMAFTraining.evaluation.paper_report import ReportSettings, write_paper_report
 from DMAFTraining.evaluation.published import comparable, read_published
 from DMAFTraining.evaluation.scorebook import ScoreRow
 from DMAFTraining.evaluation.statistics import Bootstrap
@@ -234,6 +235,17 @@ def test_spread_of_the_seeds(tmp_path: Path) -> None:
     assert rows[0].cells[0].value == 2
     assert rows[0].cells[1].text == f"{low:.2f} .. {low + 1:.2f}"
     assert rows[1].cells[0].value is None
+
+
+def test_what_the_plan_never_asked_for_is_no_gap(tmp_path: Path) -> None:
+    make(tmp_path)
+    plan = tmp_path / "plan.yaml"
+    plan.write_text(plan.read_text() + "only: [{setting: pdt, method: none}, {method: [dmaf], seeds: [3]}]\n")
+    write_run(tmp_path, "pdt", "none")
+    groups = seed_table(read_study(tmp_path)).groups
+    assert [[row.labels for row in group.rows] for group in groups] == [[("NONE",), ("DMAF",)], [("DMAF",)]]
+    page = write_paper_report(read_study(tmp_path), ReportSettings(), tmp_path / "report").read_text()
+    assert "Without a run: dmaf in pdt, dmaf in idt2468." in page
 
 
 ODD = Table(

@@ -213,3 +213,15 @@ def test_the_tool_puts_the_tables_into_the_card_beside_the_model(release: Path, 
     command = [*tool, "--catalogue", str(tmp_path / "catalogue.json"), "--scores", str(scores)]
     subprocess.run(command, check=True)
     assert "### On 1 simulated case\n" in (tmp_path / "model.md").read_text()
+
+
+def test_the_worst_results_are_drawn(release: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scores, cases = release / "scores" / "test" / "scores.csv", release / "test"
+    command = ["worst", "--bundle", str(release / "release.safetensors"), "--scores", str(scores)]
+    assert main([*command, "--cases", str(cases), "--output", str(tmp_path / "worst")]) == 0
+    rows = [row for row in read_scores(scores) if row.region != "ET-500"]
+    lowest = min(mean_by_subset(rows).items(), key=lambda item: sum(item[1].values()))[0]
+    assert [path.name for path in (tmp_path / "worst").iterdir()] == [f"ball0-{lowest}.png"]  # one case, drawn once
+    assert main([*command, "--cases", str(tmp_path / "worst"), "--output", str(tmp_path / "no")]) == 2
+    assert "Error: " in capsys.readouterr().err
+    assert not (tmp_path / "no").exists()

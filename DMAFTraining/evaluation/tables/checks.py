@@ -76,7 +76,7 @@ def seed_table(study: Study) -> Table:
     groups = []
     for setting, title in study.plan.settings.items():
         rows = []
-        for method, label in study.plan.methods.items():
+        for method, label in study.plan.methods_in(setting).items():
             count = len(study.of(setting, method))
             ranges = [Cell(text=_range(study, setting, method, each.quantity)) for each in scored]
             rows.append(Row((label,), (Cell(count or None), *ranges)))
