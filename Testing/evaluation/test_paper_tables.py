@@ -121,6 +121,17 @@ def test_table_3_has_eight_rows_with_their_marks(tmp_path: Path) -> None:
     assert [row.labels[0] for row in shown] == ["NONE", "PASSION", "DMAF"]
 
 
+def test_table_3_compares_rows_of_the_same_seeds(tmp_path: Path) -> None:
+    make(tmp_path, methods=("none", "ablation_fusion", "dmaf"))
+    for name, seed in (("none", 0), ("none", 1), ("ablation_fusion", 1), ("dmaf", 1), ("dmaf", 2)):
+        write_run(tmp_path, "pdt", name, seed, change=lambda row, _, __, seed: replace(row, dice=0.1 * seed))
+    table = ablation_table(*opened(tmp_path), (), "pdt", "hd95_pooled")
+    assert table is not None
+    found = [row.cells[0].value for row in table.groups[0].rows]
+    assert [value for value in found if value is not None] == pytest.approx([10.0] * 3)
+    assert ", 1 seed per method" in table.caption[0]
+
+
 def test_names_of_ablations() -> None:
     assert parts_of("none") == parts_of("baseline") == frozenset()
     assert parts_of("ablation_fusion_distill") == {"fusion", "distill"}

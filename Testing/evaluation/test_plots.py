@@ -25,6 +25,7 @@ from DMAFTraining.evaluation.scorebook import ScoreRow
 from DMAFTraining.evaluation.statistics import Bootstrap
 from DMAFTraining.evaluation.study import Study
 from DMAFTraining.evaluation.study_reader import read_plan, read_study
+from DMAFTraining.evaluation.tables.paper import main_methods
 from DMAFTraining.inference.errors import InputError
 from DMAFTraining.inference.geometry import Grid, to_image
 from DMAFTraining.training.logs import read_metrics
@@ -116,6 +117,30 @@ def test_balance_shows_each_sequence_alone_and_its_gap(tmp_path: Path, dataset: 
     assert len(right.lines) == len(sequences)
     np.testing.assert_allclose(right.lines[1].get_ydata(), 0.1 * np.arange(1, 21) + 1)
     is_readable(figure)
+
+
+def test_balance_without_validation_has_no_empty_column(tmp_path: Path) -> None:
+    study = make(tmp_path, "simulated-heart")
+    log = study.of("pdt", "passion")[0].folder / "metrics.jsonl"
+    log.write_text("".join(line for line in log.read_text().splitlines(True) if '"validation"' not in line))
+    figure = draw_balance(study, "pdt", METHODS)
+    assert figure is not None
+    [only] = figure.axes
+    assert only.get_title().startswith("PASSION, seed 0: ")
+    assert len(only.lines) == len(study.dataset.modalities)
+    is_readable(figure)
+
+
+def test_rows_of_the_ablation_take_no_colors_from_the_methods(tmp_path: Path) -> None:
+    ablation = tuple(f"ablation_{parts}" for parts in ("fusion", "distill", "monitor", "fusion_distill"))
+    methods = ("unet", "baseline", "moddrop", "pmr", "passion", *ablation, "dmafnet")
+    write_plan(tmp_path, "simulated-heart", ("pdt",), methods)
+    for method in methods:
+        write_run(tmp_path, "pdt", method)
+    study = read_study(tmp_path)
+    figure = draw_dots(study, Bootstrap(3, 50), "pdt", main_methods(study))
+    colors = {container.lines[0].get_color() for container in figure.axes[0].containers}  # type: ignore[attr-defined]
+    assert len(colors) == 6
 
 
 def test_gaps_of_a_long_log_are_averaged_in_bins(tmp_path: Path) -> None:

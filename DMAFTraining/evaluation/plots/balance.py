@@ -28,7 +28,8 @@ Line = tuple[list[int], list[float]]
 def draw_balance(study: Study, setting: str, methods: Sequence[str]) -> Figure | None:
     """A row per method with a log: Dice of each sequence alone, and its gap where the method measures one.
 
-    The first seed is drawn. Returns None if no run of the setting has a log with either.
+    The first seed is drawn. There is no column of Dice if no run was validated. Returns None if no run of the
+    setting has a log with either.
     """
     sequences, rows = study.dataset.modalities, []
     for run in [study.of(setting, method)[0] for method in methods if study.of(setting, method)]:
@@ -38,13 +39,16 @@ def draw_balance(study: Study, setting: str, methods: Sequence[str]) -> Figure |
             rows.append((run, alone, gap, gaps))
     if not rows:
         return None
+    validated = any(alone for _, alone, _, _ in rows)
     figure = Figure(figsize=(WIDTH, _ROW * len(rows) + 0.6), layout="constrained")
-    grid = figure.subplots(len(rows), 2, squeeze=False, sharex=True)
-    for (left, right), (run, alone, gap, gaps) in zip(grid, rows, strict=True):
-        _draw_panel(left, alone, sequences, f"{study.plan.methods[run.method]}, seed {run.seed}")
-        _draw_panel(right, gaps, sequences, _GAPS.get(gap, "no gap logged"))
-        left.set_ylabel("Dice % alone")
-        left.set_ylim(0, 100)
+    grid = figure.subplots(len(rows), 1 + validated, squeeze=False, sharex=True)
+    for panels, (run, alone, gap, gaps) in zip(grid, rows, strict=True):
+        who, what = f"{study.plan.methods[run.method]}, seed {run.seed}", _GAPS.get(gap, "no gap logged")
+        _draw_panel(panels[-1], gaps, sequences, what if validated else f"{who}: {what}")
+        if validated:
+            _draw_panel(panels[0], alone, sequences, who)
+            panels[0].set_ylabel("Dice % alone")
+            panels[0].set_ylim(0, 100)
     for axes in grid[-1]:
         axes.set_xlabel("optimizer step")
     figure.suptitle(f"{heading(study)}, {study.plan.settings[setting]}: training")

@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.projections.polar import PolarAxes
 
-from DMAFTraining.evaluation.plots.style import WIDTH, in_style, look
+from DMAFTraining.evaluation.plots.style import WIDTH, Look, in_style, look
 from DMAFTraining.evaluation.statistics import CONFIDENCE, Bootstrap
-from DMAFTraining.evaluation.study import Quantity, Study
+from DMAFTraining.evaluation.study import Quantity, Scores, Study
 from DMAFTraining.evaluation.tables.captions import heading
 
 _SPREAD = 0.7  # of the methods around a subset's place, in places
@@ -27,9 +27,10 @@ def draw_dots(study: Study, bootstrap: Bootstrap, setting: str, methods: Sequenc
     *panels, dots = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0]
     shown = _with_runs(study, setting, methods)
     for axes, region in zip(panels, regions, strict=True):
-        for place, method in enumerate(shown):
+        for place, (method, style) in enumerate(shown.items()):
             shift = _SPREAD * ((place + 0.5) / len(shown) - 0.5)
-            _draw_method(axes, study, bootstrap, setting, method, region, shift)
+            per_case = _per_case(study, setting, method, region)
+            _draw_method(axes, bootstrap, per_case, shift, style, study.plan.methods[method])
         axes.set_ylabel(f"{region}, Dice %")
     _draw_presence(dots, study)
     handles, labels = panels[0].get_legend_handles_labels()
@@ -42,14 +43,11 @@ def draw_dots(study: Study, bootstrap: Bootstrap, setting: str, methods: Sequenc
 
 
 def _draw_method(
-    axes: Axes, study: Study, bootstrap: Bootstrap, setting: str, method: str, region: str, shift: float
+    axes: Axes, bootstrap: Bootstrap, per_case: Sequence[Scores], shift: float, style: Look, label: str
 ) -> None:
-    per_case = [study.by_case(setting, method, Quantity("dice", region, subset)) for subset in study.subsets]
-    values = [v for v in per_case if v is not None]
-    means = 100 * np.array([np.nanmean(v) for v in values])
-    ends = 100 * np.array([(i.low, i.high) for i in (bootstrap.interval(v) for v in values)]).T
+    means = 100 * np.array([np.nanmean(values) for values in per_case])
+    ends = 100 * np.array([(i.low, i.high) for i in (bootstrap.interval(values) for values in per_case)]).T
     reach = np.nan_to_num(np.abs(ends - means))
-    style, label = look(list(study.plan.methods).index(method)), study.plan.methods[method]
     places = np.arange(len(means)) + shift
     axes.errorbar(
         places, means, yerr=reach, fmt=style.marker, color=style.color, label=label, elinewidth=0.8, linestyle="none"
@@ -82,8 +80,8 @@ def draw_radar(study: Study, setting: str, methods: Sequence[str]) -> Figure:
     for number, region in enumerate(regions, 1):
         axes = figure.add_subplot(lines, columns, number, projection="polar")
         assert isinstance(axes, PolarAxes)  # noqa: S101  (what projection="polar" gives)
-        for method in shown:
-            _draw_web(axes, study, setting, method, region)
+        for method, style in shown.items():
+            _draw_web(axes, _per_case(study, setting, method, region), style, study.plan.methods[method])
         axes.set_title(f"{region}, Dice %")
     key = figure.add_subplot(lines, columns, len(regions) + 1)
     key.set_axis_off()
@@ -95,18 +93,16 @@ def draw_radar(study: Study, setting: str, methods: Sequence[str]) -> Figure:
     return figure
 
 
-def _draw_web(axes: PolarAxes, study: Study, setting: str, method: str, region: str) -> None:
-    per_case = [study.by_case(setting, method, Quantity("dice", region, subset)) for subset in study.subsets]
-    means = [100 * float(np.nanmean(values)) for values in per_case if values is not None]
+def _draw_web(axes: PolarAxes, per_case: Sequence[Scores], style: Look, label: str) -> None:
+    means = [100 * float(np.nanmean(values)) for values in per_case]
     angles = np.linspace(0, 2 * np.pi, len(means), endpoint=False)
-    style = look(list(study.plan.methods).index(method))
     axes.plot(
         [*angles, angles[0]],
         [*means, means[0]],
         color=style.color,
         marker=style.marker,
         linestyle=style.line,
-        label=study.plan.methods[method],
+        label=label,
         markersize=3.5,
     )
     axes.set_xticks(angles, [str(number) for number in range(1, len(means) + 1)])
@@ -117,5 +113,12 @@ def _draw_web(axes: PolarAxes, study: Study, setting: str, method: str, region: 
     axes.set_theta_zero_location("N")
 
 
-def _with_runs(study: Study, setting: str, methods: Sequence[str]) -> list[str]:
-    return [method for method in methods if study.of(setting, method)]
+def _per_case(study: Study, setting: str, method: str, region: str) -> list[Scores]:
+    """Dice of each case, by subset."""
+    found = (study.by_case(setting, method, Quantity("dice", region, subset)) for subset in study.subsets)
+    return [values for values in found if values is not None]
+
+
+def _with_runs(study: Study, setting: str, methods: Sequence[str]) -> dict[str, Look]:
+    """The methods that have runs, each with a look that it has in every setting."""
+    return {method: look(number) for number, method in enumerate(methods) if study.of(setting, method)}

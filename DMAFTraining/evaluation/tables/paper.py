@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from DMAFTraining.evaluation.published import Published
 from DMAFTraining.evaluation.statistics import Bootstrap
@@ -81,10 +82,14 @@ def subset_table(study: Study, bootstrap: Bootstrap, published: Sequence[Publish
 def ablation_table(
     study: Study, bootstrap: Bootstrap, published: Sequence[Published], setting: str, distance: Metric
 ) -> Table | None:
-    """Table 3 for one setting: every combination of the parts of DMAF-Net; None if the plan has no ablation."""
+    """Table 3 for one setting: every combination of the parts of DMAF-Net; None if the plan has no ablation.
+
+    Only seeds that every row has count: a row of other seeds would differ by more than its parts.
+    """
     named = {parts: name for name in study.plan.methods if (parts := parts_of(name)) is not None}
     if not any(0 < len(parts) < len(PARTS) and study.of(setting, name) for parts, name in named.items()):
         return None
+    study = _with_common_seeds(study, setting, named.values())
     columns = [*by_region(study, "dice"), *by_region(study, distance)]
     every = [frozenset(parts) for size in range(len(PARTS) + 1) for parts in itertools.combinations(PARTS, size)]
     rows = our_rows(study, bootstrap, setting, [(named.get(parts), _ticks(parts)) for parts in every], columns)
@@ -99,6 +104,14 @@ def ablation_table(
         groups=(Group("", rows), *((Group("published (Table 3)", printed),) if printed else ())),
         intervals=True,
     )
+
+
+def _with_common_seeds(study: Study, setting: str, methods: Iterable[str]) -> Study:
+    """The runs of these methods in one setting, of the seeds that all of them have, if there are any such."""
+    runs = [of_method for method in methods if (of_method := study.of(setting, method))]
+    common = set.intersection(*({run.seed for run in of_method} for of_method in runs))
+    kept = (run for of_method in runs for run in of_method if run.seed in common or not common)
+    return replace(study, runs=tuple(kept))
 
 
 def _ticks(parts: frozenset[str]) -> tuple[str, ...]:
