@@ -27,6 +27,7 @@ from DMAFTraining.evaluation.tables import captions
 from DMAFTraining.evaluation.tables.checks import comparison_table, seed_table
 from DMAFTraining.evaluation.tables.paper import ablation_table, main_methods, main_table, subset_table
 from DMAFTraining.evaluation.tables.render import as_csv, as_latex, as_markdown
+from DMAFTraining.evaluation.tables.sizes import size_table
 from DMAFTraining.evaluation.tables.table import Table
 
 PAGE = "index.md"
@@ -83,6 +84,7 @@ def _write_tables(study: Study, settings: ReportSettings, folder: Path) -> list[
         main_table(study, bootstrap, published, settings.distance),
         *(subset_table(study, bootstrap, published, setting) for setting in shown),
         *(table for table in ablations if table is not None),
+        size_table(study, bootstrap),
         comparison_table(study, bootstrap, reference),
         seed_table(study),
     ]

@@ -93,11 +93,15 @@ class Run:
 
 @dataclass(frozen=True)
 class Quantity:
-    """What a number of a table is: a metric in a region (None: their mean) from a subset (None: mean over them)."""
+    """What a number of a table is: a metric in a region (None: their mean) from a subset (None: mean over them).
+
+    ``size`` restricts the mean over subsets to those of that many sequences.
+    """
 
     metric: Metric
     region: str | None = None
     subset: Subset | None = None
+    size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -146,6 +150,7 @@ class Study:
             return None
         regions = self.main_regions if quantity.region is None else (quantity.region,)
         subsets = self.subsets if quantity.subset is None else (quantity.subset,)
+        subsets = tuple(subset for subset in subsets if quantity.size in (None, len(subset)))
         scores = np.stack([run.scores[quantity.metric] for run in runs])
         part = scores[:, :, [self.subsets.index(s) for s in subsets]][..., [self.regions.index(r) for r in regions]]
         return mean_of_defined(part, axis=(2, 3))

@@ -24,6 +24,7 @@ from DMAFTraining.evaluation.tables.checks import comparison_table, seed_table
 from DMAFTraining.evaluation.tables.paper import ablation_table, main_table, parts_of, subset_table
 from DMAFTraining.evaluation.tables.render import as_csv, as_latex, as_markdown
 from DMAFTraining.evaluation.tables.scores import mark
+from DMAFTraining.evaluation.tables.sizes import size_table
 from DMAFTraining.evaluation.tables.table import Cell, Column, Group, Row, Table
 from tiny_runs import write_plan, write_run
 
@@ -130,6 +131,19 @@ def test_table_3_compares_rows_of_the_same_seeds(tmp_path: Path) -> None:
     found = [row.cells[0].value for row in table.groups[0].rows]
     assert [value for value in found if value is not None] == pytest.approx([10.0] * 3)
     assert ", 1 seed per method" in table.caption[0]
+
+
+def test_dice_by_number_of_sequences(tmp_path: Path) -> None:
+    make(tmp_path, methods=("none", "ablation_fusion", "dmaf"))
+    for name, seed in (("none", 0), ("none", 1), ("ablation_fusion", 0), ("dmaf", 0)):
+        write_run(tmp_path, "pdt", name, seed, change=graded)
+    table = size_table(*opened(tmp_path))
+    # 0.1 for each sequence, 0.1 for the middle case, half of 0.01 for two seeds
+    np.testing.assert_allclose(values(table)[0], [20.5, 30.5, 40.5, 50.5], atol=1e-4)
+    assert [group.title for group in table.groups] == ["PDT", "PDT, parts", "IDT2468"]
+    assert [row.labels for row in table.groups[1].rows] == [("NONE",), ("ABLATION_FUSION",), ("DMAF",)]
+    np.testing.assert_allclose(values(table, 1)[0], [20.0, 30.0, 40.0, 50.0], atol=1e-4)  # of seed 0 alone
+    assert values(table, 2) == [[None] * 4] * 2
 
 
 def test_names_of_ablations() -> None:

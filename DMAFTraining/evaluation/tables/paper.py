@@ -87,9 +87,9 @@ def ablation_table(
     Only seeds that every row has count: a row of other seeds would differ by more than its parts.
     """
     named = {parts: name for name in study.plan.methods if (parts := parts_of(name)) is not None}
-    if not any(0 < len(parts) < len(PARTS) and study.of(setting, name) for parts, name in named.items()):
+    if not has_ablation(study, setting):
         return None
-    study = _with_common_seeds(study, setting, named.values())
+    study = with_common_seeds(study, setting, named.values())
     columns = [*by_region(study, "dice"), *by_region(study, distance)]
     every = [frozenset(parts) for size in range(len(PARTS) + 1) for parts in itertools.combinations(PARTS, size)]
     rows = our_rows(study, bootstrap, setting, [(named.get(parts), _ticks(parts)) for parts in every], columns)
@@ -106,7 +106,13 @@ def ablation_table(
     )
 
 
-def _with_common_seeds(study: Study, setting: str, methods: Iterable[str]) -> Study:
+def has_ablation(study: Study, setting: str) -> bool:
+    """Whether a method with some of the parts, not none or all of them, has a run."""
+    counts = {run.method: len(parts_of(run.method) or ()) for run in study.runs if run.setting == setting}
+    return any(0 < count < len(PARTS) for count in counts.values())
+
+
+def with_common_seeds(study: Study, setting: str, methods: Iterable[str]) -> Study:
     """The runs of these methods in one setting, of the seeds that all of them have, if there are any such."""
     runs = [of_method for method in methods if (of_method := study.of(setting, method))]
     common = set.intersection(*({run.seed for run in of_method} for of_method in runs))
