@@ -249,7 +249,7 @@ def _control(options: argparse.Namespace) -> str:
 
 def _worst(options: argparse.Namespace) -> str:
     segmenter = Segmenter(options.bundle, options.device)
-    rows = read_score_file(options.scores).of(segmenter.bundle.sha256)
+    rows = read_score_file(options.scores).named(model_name(segmenter.metadata))
     [model] = open_models([options.bundle], options.cases)
     raw = {case.name: case for case in model.cohort.cases}
     found = worst_results(rows, options.count)

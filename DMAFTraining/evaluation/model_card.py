@@ -32,10 +32,7 @@ def with_scores(card: str, files: Sequence[ScoreFile], metadata: BundleMetadata)
 
 
 def _table(file: ScoreFile, metadata: BundleMetadata) -> str:
-    name = model_name(metadata)
-    rows = [row for row in file.rows if row.model == name]
-    if not rows:
-        raise ValueError(f"{file.path} holds no scores of {name}; give the scores of this model.")
+    rows = file.named(model_name(metadata))
     order = [subset_key(subset) for subset in metadata.modalities.subsets()]
     table = summarize(rows, order, HEADLINES[0], EMPTY_RULES["passion"]).as_markdown()
     count = count_cases(rows)

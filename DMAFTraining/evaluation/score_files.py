@@ -34,6 +34,17 @@ class ScoreFile:
             raise ValueError(f"{self.path} holds no scores of this model file; run evaluate with it.")
         return rows
 
+    def named(self, name: str) -> tuple[ScoreRow, ...]:
+        """The rows of a model of this name and version, whatever its file said beside the weights.
+
+        Raises:
+            ValueError: there are none.
+        """
+        rows = tuple(row for row in self.rows if row.model == name)
+        if not rows:
+            raise ValueError(f"{self.path} holds no scores of {name}; give the scores of this model.")
+        return rows
+
 
 def read_score_file(path: Path) -> ScoreFile:
     """Read a ``scores.csv`` and the ``evaluation.json`` beside it.

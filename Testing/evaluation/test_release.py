@@ -100,7 +100,7 @@ def test_the_makefile_asks_for_what_the_commands_know(tmp_path: Path) -> None:
     assert without == plain.strategy
     for name in ("network", "data", "optimizer", "iterations", "batch"):
         assert getattr(dmaf, name) == getattr(plain, name)
-    assert unet.data == dmaf.data
+    assert unet.data == replace(dmaf.data, setting="pdt", missing_rates=())
     assert (ROOT / str(runs["dmaf-crops"].initial)).is_file()
     assert runs["unet-crops"].initial is None
 
