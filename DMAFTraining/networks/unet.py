@@ -46,7 +46,7 @@ class UNetConfig(NetworkConfig):
 
 
 class NormAct(nn.Sequential):
-    """Instance norm with scale and shift (in its faster group-norm form), leaky ReLU."""
+    """Instance norm with scale and shift (in the form of group norm or batch norm, whichever is faster), leaky ReLU."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(nn.GroupNorm(channels, channels, EPSILON), nn.LeakyReLU(NEGATIVE_SLOPE, inplace=True))
