@@ -29,10 +29,9 @@ class ScoreFile:
         Raises:
             ValueError: there are none.
         """
-        rows = tuple(row for row in self.rows if row.model_sha256 == sha256)
-        if not rows:
-            raise ValueError(f"{self.path} holds no scores of this model file; run evaluate with it.")
-        return rows
+        return self._found(
+            [row for row in self.rows if row.model_sha256 == sha256], "this model file; run evaluate with it."
+        )
 
     def named(self, name: str) -> tuple[ScoreRow, ...]:
         """The rows of a model of this name and version, whatever its file said beside the weights.
@@ -40,10 +39,12 @@ class ScoreFile:
         Raises:
             ValueError: there are none.
         """
-        rows = tuple(row for row in self.rows if row.model == name)
+        return self._found([row for row in self.rows if row.model == name], f"{name}; give the scores of this model.")
+
+    def _found(self, rows: Sequence[ScoreRow], wanted: str) -> tuple[ScoreRow, ...]:
         if not rows:
-            raise ValueError(f"{self.path} holds no scores of {name}; give the scores of this model.")
-        return rows
+            raise ValueError(f"{self.path} holds no scores of {wanted}")
+        return tuple(rows)
 
 
 def read_score_file(path: Path) -> ScoreFile:
