@@ -111,7 +111,7 @@ def stored_results(folder: Path, metadata: BundleMetadata, maps: list[tuple[list
     labels = {str(label.value): label.name for label in metadata.labels}
     regions = [{"name": r.name, "title": r.title, "labels": list(r.labels)} for r in metadata.regions]
     document = {"model": model, "labels": labels, "regions": regions, "results": listed}
-    (folder / "provenance.json").write_text(json.dumps(document))
+    (folder / "provenance.json").write_text(json.dumps(document), encoding="utf-8")
     return folder
 
 

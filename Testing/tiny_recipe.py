@@ -12,7 +12,7 @@ def write_text_case(index: int, folder: Path) -> dict[str, Any]:
     """A case that says its number."""
     name = f"tiny-{index}"
     (folder / name).mkdir()
-    (folder / name / f"{name}.txt").write_text(f"case {index}")
+    (folder / name / f"{name}.txt").write_text(f"case {index}", encoding="utf-8")
     return {"id": name, "index": index, "square": index**2}
 
 

@@ -25,14 +25,14 @@ def write_plan(folder: Path, dataset: str, settings: Sequence[str], methods: Seq
         "settings": {name: {"title": name.upper()} for name in settings},
         "methods": {name: {"title": name.upper()} for name in methods},
     }
-    (folder / "plan.yaml").write_text(yaml.safe_dump(document, sort_keys=False))
+    (folder / "plan.yaml").write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
 
 
 def write_run(
     folder: Path, setting: str, method: str, seed: int = 0, cases: int = 3, change: Change = lambda row, *_: row
 ) -> Path:
     """One run on every subset and region of the plan's data set; returns its folder."""
-    data = DATASETS[yaml.safe_load((folder / "plan.yaml").read_text())["dataset"]]
+    data = DATASETS[yaml.safe_load((folder / "plan.yaml").read_text(encoding="utf-8"))["dataset"]]
     place = folder / setting / method / f"seed{seed}"
     place.mkdir(parents=True)
     plain = ScoreRow(
@@ -57,4 +57,4 @@ def write_log(run: Path, sequences: Sequence[str], regions: Sequence[str], gap: 
     for visit in (1, 2):
         subsets = {title: dict.fromkeys(regions, 0.1 * visit * (n + 1)) for n, title in enumerate(sequences)}
         lines.append({"event": "validation", "step": 10 * visit, "mean": {}, "subsets": subsets})
-    (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")

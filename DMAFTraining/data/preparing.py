@@ -137,7 +137,7 @@ def _key(task: _Task) -> str:
 def _kept(record_file: Path, key: str, store: Path) -> tuple[CaseRecord, ...]:
     """Records of a case that is in the store already; empty if it is not."""
     try:
-        document = json.loads(record_file.read_text())
+        document = json.loads(record_file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return ()
     if document.get("key") != key:

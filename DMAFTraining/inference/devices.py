@@ -79,7 +79,7 @@ def memory() -> tuple[int | None, int | None]:
 
 
 def _linux_memory() -> tuple[int, int]:
-    lines = (line.split() for line in Path("/proc/meminfo").read_text().splitlines())
+    lines = (line.split() for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines())
     kilobytes = {words[0]: int(words[1]) for words in lines}
     return 1024 * kilobytes["MemAvailable:"], 1024 * kilobytes["MemTotal:"]
 

@@ -84,7 +84,7 @@ def read_job(path: Path) -> Job:
         InputError: missing, not JSON, or a field that is missing, unknown or of the wrong type.
     """
     try:
-        document = json.loads(path.read_text())
+        document = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"The job file {path} cannot be read ({error.strerror}).") from error
     except ValueError as error:

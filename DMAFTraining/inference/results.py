@@ -107,7 +107,7 @@ class ResultFolder:
     def write_document(self, name: str, document: Mapping[str, Any]) -> Path:
         """Write a document as JSON; returns its path."""
         text = json.dumps(document, indent=1) + "\n"
-        return self.write(name, lambda path: path.write_text(text))
+        return self.write(name, lambda path: path.write_text(text, encoding="utf-8"))
 
     def discard(self) -> None:
         """Remove what was written, and the folders that this object made."""

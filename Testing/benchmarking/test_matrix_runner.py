@@ -50,7 +50,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = tiny_arguments(folder / "cases", folder / "unused")
     plain = [word for word in words if not word.startswith("network")]  # DMAF-Net's, there
     _, text = read_config([*plain, *short])
-    (folder / "base.yaml").write_text(text)
+    (folder / "base.yaml").write_text(text, encoding="utf-8")
     return folder
 
 
@@ -73,7 +73,7 @@ def _plan(home: Path, name: str = "plan.yaml", **changes: Any) -> Path:
         "evaluation": {"cases": str(home / "test"), "empty": "nan"},
     }
     path = home / name
-    path.write_text(yaml.safe_dump(document | changes, sort_keys=False))
+    path.write_text(yaml.safe_dump(document | changes, sort_keys=False), encoding="utf-8")
     return path
 
 
@@ -121,7 +121,7 @@ def _model(folder: Path) -> dict[str, str]:
 
 
 def _metrics(folder: Path) -> list[dict[str, Any]]:
-    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     return [{k: v for k, v in row.items() if k not in ("patches_per_second", "memory_mb")} for row in rows]
 
 
@@ -145,11 +145,11 @@ def test_a_grid_completes(home: Path, whole: tuple[Path, list[tuple[str, str]]])
         assert {row.region for row in rows} >= {"WT", "TC", "ET"}
         assert not (folder / "checkpoint.pt").exists()  # the optimizer's state is of no more use
         assert not list(folder.glob("*claim*"))
-        resolved = yaml.safe_load((folder / "config.yaml").read_text())
+        resolved = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
         assert resolved["data"]["missing_rates"] == ([0.3] * 4 if setting == "even" else [])
         assert resolved["strategy"]["class_path"].endswith("ModDrop" if method == "moddrop" else "NoBalancing")
         assert (resolved["seed"], resolved["output"]) == (5, str(folder))
-        assert json.loads((folder / "times.json").read_text())["steps"] == STEPS
+        assert json.loads((folder / "times.json").read_text(encoding="utf-8"))["steps"] == STEPS
     assert [path.name for path in (output / "stores").iterdir()] == ["cases"]  # prepared once, for all
 
 
@@ -159,7 +159,7 @@ def test_two_workers_never_do_the_same(whole: tuple[Path, list[tuple[str, str]]]
     assert begun[0] & begun[1] <= {"even/broken/seed5"}  # another worker may try a failed run again
     assert all(begun)
     for setting, method in GRID:
-        log = (whole[0] / setting / method / "seed5" / "run.log").read_text()
+        log = (whole[0] / setting / method / "seed5" / "run.log").read_text(encoding="utf-8")
         assert log.count("Model written") == 1
 
 
@@ -221,7 +221,7 @@ def test_a_dry_run_writes_nothing(home: Path, whole: tuple[Path, list[tuple[str,
 
 
 def test_a_changed_plan_is_refused(home: Path, whole: tuple[Path, list[tuple[str, str]]]) -> None:
-    document = yaml.safe_load(_plan(home).read_text())
+    document = yaml.safe_load(_plan(home).read_text(encoding="utf-8"))
     methods = document["methods"]
     before = _times(whole[0])
     for changes, words in (
@@ -309,7 +309,7 @@ def test_a_claim_has_one_holder_and_ends_with_its_process(tmp_path: Path) -> Non
 
 def test_a_claim_on_another_machine_dies_of_silence(tmp_path: Path) -> None:
     claim = tmp_path / "claim-0007"
-    claim.write_text("elsewhere\n1\n")
+    claim.write_text("elsewhere\n1\n", encoding="utf-8")
     assert Claim.take(tmp_path) is None
     assert holder(tmp_path) == "process 1 on elsewhere"
     os.utime(claim, (0, time.time() - 1000))

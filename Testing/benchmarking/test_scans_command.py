@@ -244,8 +244,8 @@ def test_the_command_measures_a_pipeline_that_knows_the_truth(
     bundle = write_tiny_bundle(tmp_path / "tiny.safetensors")
     words = ["--case", tmp_path / "ball", "--head", whole, "--bundle", bundle, "--output", tmp_path / "out"]
     assert main(["scans", *map(str, words), "--seed", "3", "--grid", "t1=2x2x4:coronal"]) == 0
-    assert capsys.readouterr().out.strip() == (tmp_path / "out" / "report.md").read_text().strip()
-    document = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert capsys.readouterr().out.strip() == (tmp_path / "out" / "report.md").read_text(encoding="utf-8").strip()
+    document = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
     runs = document["runs"]
     assert document["reference"] == "t1ce"
     assert [run["problem"] for run in runs.values()] == [None] * 5
@@ -262,7 +262,7 @@ def test_the_command_measures_a_pipeline_that_knows_the_truth(
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "aligned", "raw", "report.json", "report.md", "results", "stripped", "truth"
     }  # fmt: skip
-    motions = json.loads((tmp_path / "out" / "truth" / "motions.json").read_text())
+    motions = json.loads((tmp_path / "out" / "truth" / "motions.json").read_text(encoding="utf-8"))
     seen = read_volume(tmp_path / "out" / "raw" / "ball_t1.nii.gz")
     back = Volume(seen.array, Grid(seen.grid.size, np.linalg.inv(motions["t1"]) @ seen.grid.ijk_to_ras))
     assert correlation(back, case.images["t1"], case.brain) > 0.75

@@ -187,10 +187,10 @@ def test_output_is_checked_before_anything_is_read(tmp_path: Path, capsys: pytes
         assert main([str(tmp_path / "missing.pth"), "--output", str(tmp_path / output)]) == 2
         assert sentence in capsys.readouterr().err
     there = tmp_path / "model.safetensors"
-    there.write_text("precious")
+    there.write_text("precious", encoding="utf-8")
     assert main([str(tmp_path / "missing.pth"), "--output", str(there)]) == 2
     assert "--overwrite" in capsys.readouterr().err
-    assert there.read_text() == "precious"
+    assert there.read_text(encoding="utf-8") == "precious"
 
 
 def test_a_missing_checkpoint_is_named(

@@ -80,14 +80,14 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _settings(folder: Path) -> dict[str, Any]:
-    return dict(json.loads((folder / "cohort.json").read_text())["settings"])
+    return dict(json.loads((folder / "cohort.json").read_text(encoding="utf-8"))["settings"])
 
 
 @pytest.mark.usefixtures("few")
 def test_the_command_draws_it_and_keeps_cohorts_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     common = ["simulate", "--count", "1", "--spacing", "5", "--processes", "1", "--split", "test"]
     assert main([*common, "--appearance", "shifted", "--output", str(tmp_path / "shifted")]) == 0
-    (case,) = json.loads((tmp_path / "shifted" / "cohort.json").read_text())["cases"]
+    (case,) = json.loads((tmp_path / "shifted" / "cohort.json").read_text(encoding="utf-8"))["cases"]
     assert SHIFTED.lobes[0] <= case["lobes"] <= SHIFTED.lobes[1]
     assert _settings(tmp_path / "shifted")["appearance"] == "shifted"
     assert main([*common, "--output", str(tmp_path / "plain")]) == 0

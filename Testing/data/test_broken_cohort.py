@@ -138,7 +138,7 @@ def test_the_good_cases_of_a_broken_folder_can_be_used_alone(broken: Path, tmp_p
     rows = [
         f"{name},{broken}/{name}/{name}_t1.nii.gz,{broken}/{name}/{name}_seg.nii.gz" for name in ("good-1", "good-2")
     ]
-    (tmp_path / "cases.csv").write_text("\n".join(["case,t1,labels", *rows]))
+    (tmp_path / "cases.csv").write_text("\n".join(["case,t1,labels", *rows]), encoding="utf-8")
     other = ["cases", "--manifest", str(tmp_path / "cases.csv"), "--dataset", "brats", "--output", str(tmp_path / "b")]
     assert main([*other, *ONE]) == 0
     for folder in broken.iterdir():
@@ -219,7 +219,7 @@ def test_msd_defects_are_named_too(tmp_path: Path, write_image: Write, capsys: p
         "modality": {"0": "FLAIR", "1": "T1w", "2": "t1gd", "3": "T2w"},
         "labels": {"0": "background", "1": "edema", "2": "non-enhancing tumor", "3": "enhancing tumour"},
     }
-    (tmp_path / "dataset.json").write_text(json.dumps(document))
+    (tmp_path / "dataset.json").write_text(json.dumps(document), encoding="utf-8")
     assert main(["brats", "--root", str(tmp_path), "--output", str(tmp_path / "store"), *ONE]) == 2
     err = capsys.readouterr().err
     assert "BRATS_001.nii.gz (channel 3) does not have this channel (its size is 4 x 5 x 6 x 3). Compare it" in err
@@ -234,7 +234,7 @@ def test_manifest_defects_are_named_too(tmp_path: Path, write_case: Write, capsy
         "case,t1,flair,labels", "gone,nowhere.nii.gz,x_flair.nii.gz,x_seg.nii.gz", "bare,x_t1.nii.gz,,",
         "twice,x_t1.nii.gz,,x_seg.nii.gz", "twice,x_t1.nii.gz,,x_seg.nii.gz", "fine,x_t1.nii.gz,,x_seg.nii.gz",
     ]  # fmt: skip
-    (tmp_path / "cases.csv").write_text("\n".join(rows))
+    (tmp_path / "cases.csv").write_text("\n".join(rows), encoding="utf-8")
     command = ["cases", "--manifest", str(tmp_path / "cases.csv"), "--dataset", "brats", "--output"]
     assert main([*command, str(tmp_path / "store"), *ONE]) == 2
     err = capsys.readouterr().err

@@ -32,7 +32,7 @@ def test_round_trip(rows: dict[str, int]) -> None:
 
 def test_columns_may_come_in_any_order_and_spelling(tmp_path: Path) -> None:
     path = tmp_path / "m.csv"
-    path.write_text("name,T2w,t1gd,FLAIR,t1n\np1,0,1,0,0\n\np2,1,0,0,1\n")
+    path.write_text("name,T2w,t1gd,FLAIR,t1n\np1,0,1,0,0\n\np2,1,0,0,1\n", encoding="utf-8")
     assert read_manifest(path, BRATS) == {"p1": (False, True, False, False), "p2": (True, False, False, True)}
 
 
@@ -41,7 +41,8 @@ def test_published_layout_with_old_and_new_numpy_text(tmp_path: Path) -> None:
     path.write_text(
         PUBLISHED
         + 'HG_BraTS20_Training_002,5,"[False, True, True, False]","[1, 2, 5]"\n'
-        + 'LG_BraTS20_Training_260,3,"[np.True_, np.False_, np.False_, np.False_]",[3]\n'
+        + 'LG_BraTS20_Training_260,3,"[np.True_, np.False_, np.False_, np.False_]",[3]\n',
+        encoding="utf-8",
     )
     rows = read_manifest(path, BRATS)
     table = look_up(rows, ["BraTS20_Training_260", "BraTS20_Training_002"])
@@ -67,7 +68,7 @@ def test_published_layout_with_old_and_new_numpy_text(tmp_path: Path) -> None:
 )
 def test_what_is_wrong_is_named_with_its_line(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "m.csv"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match="The manifest") as problem:
         read_manifest(path, BRATS)
     assert message in str(problem.value)
@@ -75,7 +76,7 @@ def test_what_is_wrong_is_named_with_its_line(tmp_path: Path, text: str, message
 
 def test_published_layout_is_for_brats_only(tmp_path: Path) -> None:
     path = tmp_path / "m.csv"
-    path.write_text(PUBLISHED)
+    path.write_text(PUBLISHED, encoding="utf-8")
     with pytest.raises(ValueError, match="the data set has others"):
         read_manifest(path, MYOPS)
     with pytest.raises(ValueError, match="cannot be read"):

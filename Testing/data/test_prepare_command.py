@@ -37,7 +37,7 @@ def test_brats_then_missing(tmp_path: Path, write_case: Write, capsys: pytest.Ca
     command = ["missing", "--store", str(store), "--output", str(table), "--split", "published"]
     assert main([*command, "--rates", ".2", ".4", ".6", ".8"]) == 0
     assert "3 patients" in capsys.readouterr().out
-    rows = list(csv.reader(table.open()))
+    rows = list(csv.reader(table.open(encoding="utf-8")))
     assert rows[0] == ["name", "t1", "t1ce", "flair", "t2"]
     assert [row[0][-3:] for row in rows[1:]] == ["002", "003", "301"]
     assert main([*command, "--rates", ".2", ".4"]) == 2
@@ -66,7 +66,7 @@ def test_myops_merged_or_not(tmp_path: Path, write_case: Write) -> None:
 
 def test_cases_from_a_manifest_with_published_intensities(tmp_path: Path, write_case: Write) -> None:
     write_case(tmp_path, "x")
-    (tmp_path / "cases.csv").write_text("case,flair,labels\nq,x_flair.nii.gz,x_seg.nii.gz\n")
+    (tmp_path / "cases.csv").write_text("case,flair,labels\nq,x_flair.nii.gz,x_seg.nii.gz\n", encoding="utf-8")
     command = ["cases", "--manifest", str(tmp_path / "cases.csv"), "--dataset", "brats", "--output"]
     options = ["--normalization", "zscore-shared", "--background", "shifted", *ONE]
     assert main([*command, str(tmp_path / "store"), *options]) == 0
@@ -80,7 +80,7 @@ def test_cases_from_a_manifest_with_published_intensities(tmp_path: Path, write_
 
 def test_simulated_cohorts_are_marked(tmp_path: Path, write_case: Write) -> None:
     write_case(tmp_path / "raw" / "simulated-1-00000", "simulated-1-00000")
-    (tmp_path / "raw" / "cohort.json").write_text("[]")
+    (tmp_path / "raw" / "cohort.json").write_text("[]", encoding="utf-8")
     assert main(["brats", "--root", str(tmp_path / "raw"), "--output", str(tmp_path / "store"), *ONE]) == 0
     assert PatchStore.open(tmp_path / "store").simulated
 
@@ -127,7 +127,10 @@ def test_help_shows_examples(command: str, capsys: pytest.CaptureFixture[str]) -
 )
 def test_settings_come_from_yaml(tmp_path: Path, lines: str, augmentation: object) -> None:
     path = tmp_path / "data.yaml"
-    path.write_text(f"root: cases\nsetting: idt\nmissing_rates: [0.2, 0.4, 0.6, 0.8]\npatch: [64, 64, 64]\n{lines}\n")
+    path.write_text(
+        f"root: cases\nsetting: idt\nmissing_rates: [0.2, 0.4, 0.6, 0.8]\npatch: [64, 64, 64]\n{lines}\n",
+        encoding="utf-8",
+    )
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(DataConfig, "data")
     config = parser.instantiate(parser.parse_args([f"--data={path}"])).data

@@ -220,7 +220,7 @@ def test_a_process_that_dies_is_reported(tmp_path: Path, write_case: Write, monk
 def test_a_folder_with_other_files_is_left_alone(tmp_path: Path, write_case: Write) -> None:
     write_case(tmp_path / "raw" / "p", "p")
     (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "thesis.txt").write_text("important")
+    (tmp_path / "mine" / "thesis.txt").write_text("important", encoding="utf-8")
     with pytest.raises(ValueError, match="holds other files"):
         prepare_store(find_cohort(tmp_path / "raw", BRATS), tmp_path / "mine", processes=1)
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
@@ -264,10 +264,10 @@ def test_opening_prepares_once(tmp_path: Path, write_case: Write, capsys: pytest
 )
 def test_a_strange_index_is_refused(store: PatchStore, change: dict[str, object], message: str) -> None:
     path = store.path / "index.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), **change}), encoding="utf-8")
     with pytest.raises(ValueError, match=message):
         PatchStore.open(store.path)
-    path.write_text("{")
+    path.write_text("{", encoding="utf-8")
     with pytest.raises(ValueError, match="cannot be read"):
         read_index(store.path)
 

@@ -69,7 +69,7 @@ def test_missing_sequences_hidden_files_and_links(tmp_path: Path, write_case: Wr
     (tmp_path / "root" / "p2").symlink_to(tmp_path / "elsewhere" / "p2")
     (tmp_path / "root" / "again").symlink_to(tmp_path / "elsewhere" / "p2")
     (tmp_path / "root" / "circle").symlink_to(tmp_path / "root")
-    (tmp_path / "root" / "cohort.json").write_text("[]")
+    (tmp_path / "root" / "cohort.json").write_text("[]", encoding="utf-8")
     cohort = recognize(tmp_path / "root")
     assert summary(cohort) == {"p1": ("t1", "t2"), "p2": ("flair",)}
     assert cohort.simulated
@@ -87,7 +87,7 @@ def test_msd_task01(tmp_path: Path, write_image: Write) -> None:
         "modality": {"0": "FLAIR", "1": "T1w", "2": "t1gd", "3": "T2w"},
         "labels": {"0": "background", "1": "edema", "2": "non-enhancing tumor", "3": "enhancing tumour"},
     }
-    (tmp_path / "dataset.json").write_text(json.dumps(document))
+    (tmp_path / "dataset.json").write_text(json.dumps(document), encoding="utf-8")
     cohort = recognize(tmp_path)
     assert summary(cohort) == {"BRATS_001": ("t1", "t1ce", "flair", "t2")}
     loaded = load_case(cohort.cases[0], BRATS)
@@ -95,7 +95,7 @@ def test_msd_task01(tmp_path: Path, write_image: Write) -> None:
         assert np.array_equal(loaded.images[name], channel[::-1, ::-1]), name
     assert loaded.labels[-1, -1, :4].tolist() == [2, 1, 3, 0]
     document["labels"]["1"] = "liver"
-    (tmp_path / "dataset.json").write_text(json.dumps(document))
+    (tmp_path / "dataset.json").write_text(json.dumps(document), encoding="utf-8")
     with pytest.raises(ValueError, match="another task than MSD Task01"):
         find_cohort(tmp_path, BRATS)
 
@@ -124,9 +124,13 @@ def test_case_manifest(tmp_path: Path, write_case: Write, suffix: str) -> None:
     ]
     path = tmp_path / f"cases{suffix}"
     if suffix == ".json":
-        path.write_text(json.dumps([{key: value or None for key, value in row.items()} for row in rows]))
+        path.write_text(
+            json.dumps([{key: value or None for key, value in row.items()} for row in rows]), encoding="utf-8"
+        )
     else:
-        path.write_text("\n".join(",".join(row) for row in [list(rows[0]), *(row.values() for row in rows)]))
+        path.write_text(
+            "\n".join(",".join(row) for row in [list(rows[0]), *(row.values() for row in rows)]), encoding="utf-8"
+        )
     cohort = find_raw(path)
     assert cohort.spec is BRATS
     assert summary(cohort) == {"one": ("t1ce",), "two": ("t2",)}
@@ -144,14 +148,14 @@ def test_case_manifest(tmp_path: Path, write_case: Write, suffix: str) -> None:
 )
 def test_a_wrong_case_manifest_is_named(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "cases.csv"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=message):
         read_case_manifest(path, BRATS)
 
 
 def test_a_case_name_cannot_leave_the_store(tmp_path: Path) -> None:
     path = tmp_path / "cases.csv"
-    path.write_text("case,t1,labels\n../evil,x.nii,y.nii\n")
+    path.write_text("case,t1,labels\n../evil,x.nii,y.nii\n", encoding="utf-8")
     cohort = read_case_manifest(path, BRATS)
     assert cohort.cases == ()
     assert cohort.problems[0].case == "'../evil'"

@@ -38,7 +38,7 @@ def hearts(folder: Path, count: int, *options: object) -> int:
 
 
 def table(folder: Path) -> dict[str, Any]:
-    return dict(json.loads((folder / "cohort.json").read_text()))
+    return dict(json.loads((folder / "cohort.json").read_text(encoding="utf-8")))
 
 
 def write(folder: Path, count: int, processes: int = 1, seed: int = 0) -> str:
@@ -129,10 +129,10 @@ def test_another_cohort_is_refused_in_a_sentence(tmp_path: Path) -> None:
         write(tmp_path / "a", 1, seed=5)
     assert content(tmp_path / "a") == before
     (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "thesis.txt").write_text("important")
+    (tmp_path / "mine" / "thesis.txt").write_text("important", encoding="utf-8")
     with pytest.raises(ValueError, match="holds files already; give a new folder"):
         write(tmp_path / "mine", 1)
-    (tmp_path / "a" / "cohort.json").write_text("[]")  # as an early version of this project wrote it
+    (tmp_path / "a" / "cohort.json").write_text("[]", encoding="utf-8")  # as an early version of this project wrote it
     with pytest.raises(ValueError, match="cannot be continued; give a new folder"):
         write(tmp_path / "a", 1)
 
@@ -150,7 +150,7 @@ def test_hearts_as_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     cohort = find_cohort(tmp_path, MYOPS)
     assert (cohort.simulated, cohort.problems, [case.name for case in cohort.cases]) == (True, (), [drawn.name])
     assert (tmp_path / "contact-sheet.png").read_bytes().startswith(b"\x89PNG")
-    assert f"{drawn.info['volumes_ml']['SCAR']:.4g}" in (tmp_path / "statistics.txt").read_text()
+    assert f"{drawn.info['volumes_ml']['SCAR']:.4g}" in (tmp_path / "statistics.txt").read_text(encoding="utf-8")
     assert simulate(tmp_path, "--count", 1, "--seed", 4) == 2
     assert "(anatomy heart instead of brain); give a new folder" in capsys.readouterr().err
 
@@ -214,7 +214,7 @@ def test_brains_as_files(
     assert np.array_equal(read.labels, drawn.labels)
     assert all(np.array_equal(read.images[name], drawn.images[name]) for name in drawn.images)
     assert read.affine == pytest.approx(drawn.affine, abs=1e-4)
-    assert (folder / "statistics.txt").read_text().strip() in out
+    assert (folder / "statistics.txt").read_text(encoding="utf-8").strip() in out
     assert (folder / "contact-sheet.png").read_bytes().startswith(b"\x89PNG")
     (folder / "contact-sheet.png").unlink()
     (folder / "statistics.txt").unlink()

@@ -158,7 +158,7 @@ def test_hearts_become_a_myops_store(cases: list[HeartCase], tmp_path: Path) -> 
     root = tmp_path / "hearts"
     for case in cases[:2]:
         assert write_heart_case(case, root) == root / case.name
-    (root / "cohort.json").write_text("[]")
+    (root / "cohort.json").write_text("[]", encoding="utf-8")
     assert recognize(root).spec is MYOPS
     cohort = find_cohort(root, MYOPS)
     assert (cohort.problems, cohort.simulated) == ((), True)

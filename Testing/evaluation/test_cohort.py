@@ -108,7 +108,7 @@ def test_calibration_is_of_the_brain_and_of_the_region(evaluated: Path, place: P
 
 
 def test_tables_say_what_they_show(evaluated: Path) -> None:
-    text = (evaluated / "tables.txt").read_text()
+    text = (evaluated / "tables.txt").read_text(encoding="utf-8")
     assert text.startswith("Research use only. Not a medical device.\n2 cases of ")
     assert "1 mm if one is, 0 if both are, as PASSION" in text
     assert "ET-500: ET where a prediction below 0.5 mL (500 voxels of 1 mm) counts as nothing." in text
@@ -122,8 +122,8 @@ def test_tables_say_what_they_show(evaluated: Path) -> None:
     t1 = np.mean([100 * row.dice for row in rows if row.subset == "t1"])
     (line,) = [line for line in lines[first : first + 17] if line.startswith("t1 ")]
     assert line.split()[2] == f"{t1:.2f}"
-    assert (evaluated / "tables.md").read_text().count("| t1+t1ce+flair+t2 | 1 |") == 2 * 9
-    assert json.loads((evaluated / "evaluation.json").read_text())["empty"] == "passion"
+    assert (evaluated / "tables.md").read_text(encoding="utf-8").count("| t1+t1ce+flair+t2 | 1 |") == 2 * 9
+    assert json.loads((evaluated / "evaluation.json").read_text(encoding="utf-8"))["empty"] == "passion"
 
 
 def test_killed_in_the_middle_and_gone_on_with_gives_the_same_bytes(

@@ -60,6 +60,6 @@ def test_a_model_for_other_sequences_is_refused(tmp_path: Path, capsys: pytest.C
 def test_an_output_that_is_a_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bundle = write_tiny_bundle(tmp_path / "tiny.safetensors")
     output = tmp_path / "file"
-    output.write_text("taken")
+    output.write_text("taken", encoding="utf-8")
     assert demo.main(["--output", str(output), "--bundle", str(bundle)]) == 2
     assert str(output) in capsys.readouterr().err

@@ -32,14 +32,14 @@ def test_every_subset_and_region_is_listed_with_the_volume_that_segmenting_gives
     cases = [f"{name}={path}" for name, path in scans.items()]
     assert main(["control", "--bundle", str(bundle), "--case", *cases, "--output", str(output)]) == 0
     segmenter = Segmenter(bundle)
-    with (output / "control.csv").open(newline="") as stream:
+    with (output / "control.csv").open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     found = {r.subset.names: r.volumes_ml for r in segmenter.segment(segmenter.prepare(scans), "all")}
     wanted = {("+".join(names), region): ml for names, volumes in found.items() for region, ml in volumes.items()}
     assert {(row["subset"], row["region"]): float(row["ml"]) for row in rows} == pytest.approx(wanted, abs=6e-4)
     assert [row["subset"] for row in rows[::3]] == ["t1", "flair", "t1+flair"]  # the order of the papers
     assert {(row["model"], row["model_sha256"]) for row in rows} == {("tiny 1.0", segmenter.bundle.sha256)}
-    text = (output / "control.md").read_text()
+    text = (output / "control.md").read_text(encoding="utf-8")
     assert text in capsys.readouterr().out
     assert "without tumor (all of it is wrong)" in text
     line = f"| T1+FLAIR | {' | '.join(f'{ml:.1f}' for ml in found['t1', 'flair'].values())} |"

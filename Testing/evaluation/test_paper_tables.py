@@ -181,7 +181,9 @@ def test_undefined_distances_are_left_out_under_the_nan_rule(tmp_path: Path) -> 
 def test_the_plan_chooses_the_rule_unless_another_is_asked_for(tmp_path: Path) -> None:
     make(tmp_path)
     plan = tmp_path / "plan.yaml"
-    plan.write_text(plan.read_text() + "evaluation: {cases: somewhere, empty: brats}\n")
+    plan.write_text(
+        plan.read_text(encoding="utf-8") + "evaluation: {cases: somewhere, empty: brats}\n", encoding="utf-8"
+    )
     write_run(tmp_path, "pdt", "none")
     assert [opened(tmp_path, rule)[0].empty_rule for rule in (None, "nan")] == ["brats", "nan"]
 
@@ -263,11 +265,14 @@ def test_spread_of_the_seeds(tmp_path: Path) -> None:
 def test_what_the_plan_never_asked_for_is_no_gap(tmp_path: Path) -> None:
     make(tmp_path)
     plan = tmp_path / "plan.yaml"
-    plan.write_text(plan.read_text() + "only: [{setting: pdt, method: none}, {method: [dmaf], seeds: [3]}]\n")
+    plan.write_text(
+        plan.read_text(encoding="utf-8") + "only: [{setting: pdt, method: none}, {method: [dmaf], seeds: [3]}]\n",
+        encoding="utf-8",
+    )
     write_run(tmp_path, "pdt", "none")
     groups = seed_table(read_study(tmp_path)).groups
     assert [[row.labels for row in group.rows] for group in groups] == [[("NONE",), ("DMAF",)], [("DMAF",)]]
-    page = write_paper_report(read_study(tmp_path), ReportSettings(), tmp_path / "report").read_text()
+    page = write_paper_report(read_study(tmp_path), ReportSettings(), tmp_path / "report").read_text(encoding="utf-8")
     assert "Without a run: dmaf in pdt, dmaf in idt2468." in page
 
 
@@ -295,9 +300,9 @@ def test_the_caption_says_what_the_numbers_are(tmp_path: Path) -> None:
 def test_a_variant_of_a_region_is_shown_but_not_averaged(tmp_path: Path) -> None:
     make(tmp_path)
     path = write_run(tmp_path, "pdt", "none", change=lambda row, *_: replace(row, dice=0.2)) / "scores.csv"
-    lines = path.read_text().splitlines()
+    lines = path.read_text(encoding="utf-8").splitlines()
     extra = [line.replace(",ET,0.200000", ",ET-500,0.900000") for line in lines if ",ET," in line]
-    path.write_text("\n".join([*lines, *extra]) + "\n")
+    path.write_text("\n".join([*lines, *extra]) + "\n", encoding="utf-8")
     table = main_table(*opened(tmp_path), (), "hd95_pooled")
     assert [column.title for column in table.columns[:5]] == ["WT", "TC", "ET", "ET-500", "mean"]
     assert values(table)[0][:5] == pytest.approx([20, 20, 20, 90, 20])
@@ -308,12 +313,12 @@ def without_plan(runs: Path) -> None:
 
 
 def with_a_bare_plan(runs: Path) -> None:
-    (runs / "plan.yaml").write_text("title: x\n")
+    (runs / "plan.yaml").write_text("title: x\n", encoding="utf-8")
 
 
 def with_an_unknown_dataset(runs: Path) -> None:
     plan = runs / "plan.yaml"
-    plan.write_text(plan.read_text().replace("simulated-brain", "liver"))
+    plan.write_text(plan.read_text(encoding="utf-8").replace("simulated-brain", "liver"), encoding="utf-8")
 
 
 def with_a_run_on_fewer_cases(runs: Path) -> None:
@@ -358,7 +363,7 @@ def test_the_command_writes_a_report_whose_links_exist(tmp_path: Path) -> None:
     report.mkdir()
     (report / "report.json").touch()  # left by an earlier report, which is replaced
     assert main(["tables", str(runs), "--output", str(report)]) == 0
-    page = (report / "index.md").read_text()
+    page = (report / "index.md").read_text(encoding="utf-8")
     links = re.findall(r"\]\(([^)]+)\)", page)
     assert {"table1.md", "table1.csv", "table1.tex", "table2_pdt.md", "runs.csv", "dots_pdt.png"} <= set(links)
     assert all((report / link).is_file() for link in links)

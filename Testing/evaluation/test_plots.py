@@ -122,7 +122,10 @@ def test_balance_shows_each_sequence_alone_and_its_gap(tmp_path: Path, dataset: 
 def test_balance_without_validation_has_no_empty_column(tmp_path: Path) -> None:
     study = make(tmp_path, "simulated-heart")
     log = study.of("pdt", "passion")[0].folder / "metrics.jsonl"
-    log.write_text("".join(line for line in log.read_text().splitlines(True) if '"validation"' not in line))
+    log.write_text(
+        "".join(line for line in log.read_text(encoding="utf-8").splitlines(True) if '"validation"' not in line),
+        encoding="utf-8",
+    )
     figure = draw_balance(study, "pdt", METHODS)
     assert figure is not None
     [only] = figure.axes
@@ -202,7 +205,7 @@ def write_results(folder: Path, length: int, spacing: float = 2.0) -> None:
         "regions": [{"name": r.name, "title": r.title, "labels": list(r.labels)} for r in REGIONS],
         "results": listed,
     }
-    (folder / "provenance.json").write_text(json.dumps(document))
+    (folder / "provenance.json").write_text(json.dumps(document), encoding="utf-8")
 
 
 @pytest.fixture

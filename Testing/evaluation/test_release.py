@@ -50,8 +50,8 @@ def simulated(folder: Path, cases: int = 1) -> Path:
     """Balls that say that they are simulated, as the simulator leaves them."""
     tiny_cohort.write_tiny_cohort(folder, cases)
     document = {"schema": "dmaf-cohort", "version": 2, "simulated": True, "settings": {}, "cases": []}
-    (folder / "cohort.json").write_text(json.dumps(document))
-    (folder / "statistics.txt").write_text("made for a test\n")
+    (folder / "cohort.json").write_text(json.dumps(document), encoding="utf-8")
+    (folder / "statistics.txt").write_text("made for a test\n", encoding="utf-8")
     return folder
 
 
@@ -114,7 +114,7 @@ def test_warm_start_fits_the_network_of_the_configuration() -> None:
 
 
 def test_the_model_is_chosen_by_the_mean_of_both_appearances(release: Path) -> None:
-    record = json.loads((release / "choice.json").read_text())
+    record = json.loads((release / "choice.json").read_text(encoding="utf-8"))
     means = {}
     for name in ("dmaf", "plain", "unet"):
         label = read_metadata(release / name / "model.safetensors").name
@@ -169,7 +169,7 @@ def scores_of(release: Path, folder: Path, **changes: object) -> Path:
     """A copy of the test scores whose record says something else."""
     shutil.copytree(release / "scores" / "test", folder)
     record = folder / "evaluation.json"
-    record.write_text(json.dumps(json.loads(record.read_text()) | changes))
+    record.write_text(json.dumps(json.loads(record.read_text(encoding="utf-8")) | changes), encoding="utf-8")
     return folder / "scores.csv"
 
 
@@ -207,12 +207,12 @@ def test_a_card_has_one_table_for_each_kind_of_case(release: Path, tmp_path: Pat
 
 def test_the_tool_puts_the_tables_into_the_card_beside_the_model(release: Path, tmp_path: Path) -> None:
     bundle = shutil.copy(release / "release.safetensors", tmp_path / "model.safetensors")
-    (tmp_path / "model.md").write_text("# Model\n")
+    (tmp_path / "model.md").write_text("# Model\n", encoding="utf-8")
     scores = release / "scores" / "test" / "scores.csv"
     tool = [sys.executable, str(ROOT / "Testing" / "tools" / "describe_model.py"), str(bundle)]
     command = [*tool, "--catalogue", str(tmp_path / "catalogue.json"), "--scores", str(scores)]
     subprocess.run(command, check=True)
-    assert "### On 1 simulated case\n" in (tmp_path / "model.md").read_text()
+    assert "### On 1 simulated case\n" in (tmp_path / "model.md").read_text(encoding="utf-8")
 
 
 def test_the_worst_results_are_drawn(release: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

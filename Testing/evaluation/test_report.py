@@ -81,7 +81,7 @@ def test_the_page_needs_nothing_else(page: Page) -> None:
 
 
 def test_one_cell_per_subset_with_the_numbers_of_the_results(page: Page, segmented: tuple[Path, Case]) -> None:
-    listed = json.loads((segmented[0] / "results" / "provenance.json").read_text())["results"]
+    listed = json.loads((segmented[0] / "results" / "provenance.json").read_text(encoding="utf-8"))["results"]
     assert len(page.results) == 15
     sizes = []
     for texts in page.results:
@@ -100,7 +100,7 @@ def test_one_cell_per_subset_with_the_numbers_of_the_results(page: Page, segment
 
 def test_the_table_holds_volumes_and_both_dice(page: Page, segmented: tuple[Path, Case]) -> None:
     folder, _ = segmented
-    listed = json.loads((folder / "results" / "provenance.json").read_text())["results"]
+    listed = json.loads((folder / "results" / "provenance.json").read_text(encoding="utf-8"))["results"]
     volumes, overlap = page.tables["Table of volumes"], page.tables["Table of overlap and distance"]
     fullest = "T1+T1ce+FLAIR+T2"
     assert volumes[0] == ["Sequences", "Volume (mL)", f"Change to {fullest} (mL)", "Change (%)"]

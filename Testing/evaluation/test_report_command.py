@@ -88,7 +88,7 @@ def make_case(place: Path, name: str, bundle: Path, lengths: tuple[int, int, int
         "results": listed,
         "warnings": ["T1 is <odd>."],
     }
-    (folder / "provenance.json").write_text(json.dumps(document))
+    (folder / "provenance.json").write_text(json.dumps(document), encoding="utf-8")
     return folder
 
 

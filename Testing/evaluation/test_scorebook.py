@@ -24,7 +24,7 @@ DICE, HD95 = HEADLINES
 def test_the_file_is_exactly_this(tmp_path: Path) -> None:
     write_scores(tmp_path / "scores.csv", [ROW, replace(NOTHING_THERE, ece=None, brier=None)])
     sha256 = "ab" * 32
-    assert (tmp_path / "scores.csv").read_text() == (
+    assert (tmp_path / "scores.csv").read_text(encoding="utf-8") == (
         "model,model_sha256,case,subset,region,dice,hd95_pooled,hd95,hd,truth_ml,predicted_ml,"
         "truth_empty,predicted_empty,ece,brier,simulated_training\n"
         f"m 1,{sha256},c1,t1+flair,ET,0.500000,2.000000,3.250000,4.000000,1.500000,2.000000,0,0,0.010000,0.002000,1\n"
@@ -43,13 +43,13 @@ def test_other_files_are_refused_in_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="cannot be read"):
         read_scores(path)
     for text in ("", "model,dice\na,1\n"):
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
         with pytest.raises(ValueError, match="does not have the columns"):
             read_scores(path)
     write_scores(path, [ROW])
-    good = path.read_text()
+    good = path.read_text(encoding="utf-8")
     for old, new in (("0.500000", "half"), (",0,0,", ",no,0,"), (",1\n", "\n")):
-        path.write_text(good.replace(old, new))
+        path.write_text(good.replace(old, new), encoding="utf-8")
         with pytest.raises(ValueError, match="is damaged"):
             read_scores(path)
 

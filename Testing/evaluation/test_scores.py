@@ -51,7 +51,7 @@ def results(tmp_path: Path) -> Path:
         "regions": [{"name": r.name, "title": r.title, "labels": list(r.labels)} for r in REGIONS],
         "results": listed,
     }
-    (folder / "provenance.json").write_text(json.dumps(document))
+    (folder / "provenance.json").write_text(json.dumps(document), encoding="utf-8")
     return folder
 
 
@@ -86,7 +86,7 @@ def test_csv_and_markdown_hold_the_same_numbers(
 ) -> None:
     table = tmp_path / "scores.csv"
     assert main([str(results), "--truth", str(truth), "--csv", str(table), "--markdown"]) == 0
-    with table.open(newline="") as stream:
+    with table.open(newline="", encoding="utf-8") as stream:
         lines = list(csv.reader(stream))
     assert lines[0] == ["sequences", "WT", "TC", "ET"]
     for line, (name, *values) in zip(lines[1:], EXPECTED, strict=True):
@@ -157,7 +157,7 @@ def test_a_folder_without_finished_results_ends_the_process_with_2(truth: Path, 
 
 def test_broken_provenance_is_refused(results: Path, truth: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for text in ("{", "[]", '{"results": {}}', '{"results": {"T1": {}}, "model": {}, "labels": {}}'):
-        (results / "provenance.json").write_text(text)
+        (results / "provenance.json").write_text(text, encoding="utf-8")
         assert main([str(results), "--truth", str(truth)]) == 2
         assert "is not a provenance file of this program" in capsys.readouterr().err
 
@@ -165,9 +165,9 @@ def test_broken_provenance_is_refused(results: Path, truth: Path, capsys: pytest
 def test_no_provenance_reaches_out_of_its_folder(
     results: Path, truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    document = json.loads((results / "provenance.json").read_text())
+    document = json.loads((results / "provenance.json").read_text(encoding="utf-8"))
     document["results"]["T1"]["file"] = "../seg.nii.gz"
-    (results / "provenance.json").write_text(json.dumps(document))
+    (results / "provenance.json").write_text(json.dumps(document), encoding="utf-8")
     assert main([str(results), "--truth", str(truth)]) == 2
     assert f"There is no label map at {results / 'seg.nii.gz'}" in capsys.readouterr().err
 
@@ -175,8 +175,8 @@ def test_no_provenance_reaches_out_of_its_folder(
 def test_regions_are_those_of_the_model_that_made_the_results(
     results: Path, truth: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    document = json.loads((results / "provenance.json").read_text())
+    document = json.loads((results / "provenance.json").read_text(encoding="utf-8"))
     document["regions"] = [{"name": "ED", "title": "Edema", "labels": [2]}]
-    (results / "provenance.json").write_text(json.dumps(document))
+    (results / "provenance.json").write_text(json.dumps(document), encoding="utf-8")
     assert main([str(results), "--truth", str(truth)]) == 0
     assert capsys.readouterr().out.split()[0] == "ED"

@@ -46,7 +46,7 @@ class Installation:
         self.torch_code, self.patience_ms = 0, 50
         self.site.mkdir()
         self.program.parent.mkdir()
-        self.program.write_text(_LAUNCHER.format(site=self.site, python=sys.executable))
+        self.program.write_text(_LAUNCHER.format(site=self.site, python=sys.executable), encoding="utf-8")
         self.program.chmod(0o755)
         (self.site / "light_the_torch.py").touch()
 
@@ -55,7 +55,7 @@ class Installation:
         name, version = line.split(">=")
         folder = self.site / f"{name}-{version}.dist-info"
         folder.mkdir(exist_ok=True)
-        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n", encoding="utf-8")
 
     def launch_console_process(
         self,

@@ -138,7 +138,7 @@ def test_a_job_writes_maps_and_numbers_of_all_results_together(bundle: Path, tmp
     out = tmp_path / "out"
     job = Job(bundle, inputs, out, "all", maps=("agreement", "contribution"), comparison=True)
     run_job(job, events, lambda: False)
-    document = json.loads((out / "provenance.json").read_text())
+    document = json.loads((out / "provenance.json").read_text(encoding="utf-8"))
     files = {what: f"agreement_{what}.nii.gz" for what in ("WT", "TC", "ET")}
     assert document["maps"]["agreement"] == files
     assert document["maps"]["contribution"] == {name: f"contribution_{name}.nii.gz" for name in inputs}
@@ -150,7 +150,7 @@ def test_a_job_writes_maps_and_numbers_of_all_results_together(bundle: Path, tmp
     np.testing.assert_array_equal(sitk.GetArrayFromImage(counts), sum((array != 0).astype(int) for array in labels))
     shares = [sitk.GetArrayFromImage(sitk.ReadImage(str(out / f"contribution_{name}.nii.gz"))) for name in inputs]
     assert set(np.unique(np.round(sum(shares), 5))) == {0, 1}
-    numbers = json.loads((out / "comparison.json").read_text())
+    numbers = json.loads((out / "comparison.json").read_text(encoding="utf-8"))
     for title, row in document["results"].items():
         found = numbers["results"][title]["regions"]
         assert {name: each["volume_ml"] for name, each in found.items()} == pytest.approx(row["volumes_ml"])
@@ -174,9 +174,11 @@ def test_a_canceled_comparison_leaves_nothing(bundle: Path, tmp_path: Path) -> N
 def test_the_job_file_asks_for_it(tmp_path: Path) -> None:
     path = tmp_path / "job.json"
     document = {"schema": 1, "bundle": "b", "inputs": {"t1": "a"}, "output": "o"}
-    path.write_text(json.dumps(document | {"maps": ["agreement", "contribution"], "comparison": True}))
+    path.write_text(
+        json.dumps(document | {"maps": ["agreement", "contribution"], "comparison": True}), encoding="utf-8"
+    )
     job = read_job(path)
     assert (job.maps, job.comparison) == (("agreement", "contribution"), True)
-    path.write_text(json.dumps(document | {"comparison": "yes"}))
+    path.write_text(json.dumps(document | {"comparison": "yes"}), encoding="utf-8")
     with pytest.raises(InputError, match="'comparison' has the wrong type"):
         read_job(path)

@@ -63,7 +63,7 @@ def test_reading_refuses_with_a_sentence(tmp_path: Path) -> None:
     ball = np.random.default_rng(0).random((8, 9, 10)).astype(np.float32)
     nan = ball.copy()
     nan[1, 2, 3] = np.nan
-    (tmp_path / "text.nii.gz").write_text("not an image")
+    (tmp_path / "text.nii.gz").write_text("not an image", encoding="utf-8")
     good = _write(tmp_path / "good.nii.gz", ball).read_bytes()
     (tmp_path / "cut.nii.gz").write_bytes(good[: len(good) // 2])
     whole = _write(tmp_path / "whole.nii", ball).read_bytes()

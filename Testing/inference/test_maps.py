@@ -82,7 +82,7 @@ def test_command_writes_one_map_per_subset(bundle: Path, tmp_path: Path) -> None
         command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=120, check=False
     )
     assert done.returncode == 0, done.stderr
-    document = json.loads((tmp_path / "out" / "provenance.json").read_text())
+    document = json.loads((tmp_path / "out" / "provenance.json").read_text(encoding="utf-8"))
     assert set(document["results"]) == {"T1+FLAIR", "T1", "FLAIR"}
     for title, row in document["results"].items():
         assert row["maps"] == {"entropy": f"entropy_{title}.nii.gz"}
@@ -102,8 +102,8 @@ def test_command_writes_one_map_per_subset(bundle: Path, tmp_path: Path) -> None
 def test_unknown_map_in_a_job_is_refused(tmp_path: Path) -> None:
     job = {"schema": 1, "bundle": "b", "inputs": {"t1": "a"}, "output": "o", "maps": ["entropy", "heat"]}
     path = tmp_path / "job.json"
-    path.write_text(json.dumps(job))
+    path.write_text(json.dumps(job), encoding="utf-8")
     with pytest.raises(InputError, match="no map 'heat', only entropy"):
         read_job(path)
-    path.write_text(json.dumps(job | {"maps": ["entropy"]}))
+    path.write_text(json.dumps(job | {"maps": ["entropy"]}), encoding="utf-8")
     assert read_job(path).maps == ("entropy",)

@@ -60,7 +60,7 @@ def _job(tmp_path: Path, bundle: Path, patient: Path, **changes: Any) -> Path:
         "extension": ".nrrd",
     } | changes
     path = tmp_path / "job.json"
-    path.write_text(json.dumps(document))
+    path.write_text(json.dumps(document), encoding="utf-8")
     return path
 
 
@@ -86,7 +86,7 @@ def test_command_writes_label_maps_on_the_input_grid(tmp_path: Path, bundle: Pat
 def test_provenance_says_what_was_done(tmp_path: Path, bundle: Path, patient: Path) -> None:
     flair = patient / "Patient_01_flair.nii.gz"
     assert _predict("--flair", flair, "--bundle", bundle, "--output", tmp_path / "o").returncode == 0
-    document = json.loads((tmp_path / "o" / "provenance.json").read_text())
+    document = json.loads((tmp_path / "o" / "provenance.json").read_text(encoding="utf-8"))
     assert document["notice"] == "Research use only. Not a medical device."
     assert document["inputs"] == {"flair": {"file": flair.name, "sha256": sha256_file(flair)}}
     assert document["model"] == {"name": "tiny", "version": "1.0", "sha256": sha256_file(bundle)}
@@ -259,7 +259,7 @@ def test_memory_running_out_is_a_warning_and_in_the_provenance(
     options = ["--flair", patient / "Patient_01_flair.nii.gz", "--t1", patient / "Patient_01_t1.nii.gz"]
     options += ["--bundle", bundle, "--output", tmp_path / "o", "--precision", "fp32", "--subsets", "all"]
     assert main([str(option) for option in options]) == 0
-    document = json.loads((tmp_path / "o" / "provenance.json").read_text())
+    document = json.loads((tmp_path / "o" / "provenance.json").read_text(encoding="utf-8"))
     assert document["precision"] == "fp32"
     assert len(document["results"]) == 3
     (warning,) = document["warnings"]

@@ -71,7 +71,7 @@ def _worker(tmp_path: Path, bundle: Path, raw: Path, scans: dict[str, Any]) -> s
         "scans": scans,
     }
     job = tmp_path / "job.json"
-    job.write_text(json.dumps(document))
+    job.write_text(json.dumps(document), encoding="utf-8")
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen([*COMMAND, "--job", str(job)], text=True, env=ENVIRONMENT, **pipes)
 
@@ -141,7 +141,7 @@ def test_results_lie_on_the_grid_of_each_scan(finished: tuple[Path, list[dict[st
 
 def test_provenance_has_every_decision_and_step(finished: tuple[Path, list[dict[str, Any]]]) -> None:
     out, lines = finished
-    document = json.loads((out / "provenance.json").read_text())
+    document = json.loads((out / "provenance.json").read_text(encoding="utf-8"))
     scans = document["scans"]
     (told,) = [line for line in lines if line["event"] == "scans"]
     assert {name: scans[name] for name in ("reference", "decisions", "transforms", "brain_ml")} == {
@@ -169,7 +169,7 @@ def test_a_second_run_takes_the_registration_from_the_cache(
     assert code == 0, errors
     assert "T2: p_t2.nrrd" in said  # what was taken for what
     assert "Registration, t2:" in said
-    document = json.loads((tmp_path / "o" / "provenance.json").read_text())
+    document = json.loads((tmp_path / "o" / "provenance.json").read_text(encoding="utf-8"))
     assert document["scans"]["steps"][0]["cached"] is True
     for name in ("labels_T1ce+T2.nii.gz", "native_t2/labels_T1ce+T2.nii.gz"):
         first, second = (sitk.GetArrayFromImage(sitk.ReadImage(str(f / name))) for f in (out, tmp_path / "o"))
@@ -219,7 +219,7 @@ def test_a_folder_of_dicom_series_is_a_case(tmp_path: Path, bundle: Path, comman
     code, said, errors = command(*arguments)
     assert code == 0, errors
     assert "FLAIR:" in said
-    document = json.loads((tmp_path / "out" / "provenance.json").read_text())
+    document = json.loads((tmp_path / "out" / "provenance.json").read_text(encoding="utf-8"))
     assert set(document["inputs"]) == {"t1", "flair"}
     assert document["inputs"]["t1"]["sha256"] != document["inputs"]["flair"]["sha256"]
     labels = sitk.ReadImage(str(tmp_path / "out" / "labels_T1+FLAIR.nii.gz"))
@@ -268,7 +268,9 @@ def _write_dicom(folder: Path, grid: Grid, description: str, number: int) -> Non
 )
 def test_wrong_scan_options_of_a_job_are_refused(tmp_path: Path, changes: dict[str, Any], sentence: str) -> None:
     path = tmp_path / "job.json"
-    path.write_text(json.dumps({"schema": 1, "bundle": "b", "inputs": {"t1": "a"}, "output": "o"} | changes))
+    path.write_text(
+        json.dumps({"schema": 1, "bundle": "b", "inputs": {"t1": "a"}, "output": "o"} | changes), encoding="utf-8"
+    )
     with pytest.raises(InputError, match=sentence):
         read_job(path)
 

@@ -315,7 +315,7 @@ def test_command_writes_label_maps_of_every_subset(tmp_path: Path) -> None:
         assert labels.GetSize() == source.GetSize()
         for name in ("GetOrigin", "GetSpacing", "GetDirection"):
             assert np.allclose(getattr(labels, name)(), getattr(source, name)(), atol=1e-5)
-    document = json.loads((out / "provenance.json").read_text())
+    document = json.loads((out / "provenance.json").read_text(encoding="utf-8"))
     assert document["reference"] == "lge"
     assert document["working_grid"]["size"] == [60, 63, 4]
     assert document["window"] == {"patch": [32, 32], "overlap": 0.5}

@@ -116,7 +116,7 @@ def quick_result(job: dict) -> int:
     label_file_without_libraries(job, file)
     names = list(job["inputs"])
     emit("result", subset=names, title="+".join(names), file=str(file), volumes_ml={"WT": 0.0}, dice_to_fullest={})
-    provenance.write_text("{}")
+    provenance.write_text("{}", encoding="utf-8")
     emit("done", output=str(out), provenance=str(provenance), seconds=0.1)
     return 0
 
@@ -150,7 +150,7 @@ def compare(job: dict, reference, maps: dict) -> None:
     fields = {"output": str(out), "maps": files}
     if job["comparison"]:
         document = comparison_document(compare_case(labels, regions))
-        (out / "comparison.json").write_text(json.dumps(document))
+        (out / "comparison.json").write_text(json.dumps(document), encoding="utf-8")
         fields["comparison"] = "comparison.json"
     emit("comparison", **fields)
 
@@ -206,7 +206,7 @@ def segment(job: dict, wait: float, pause_at: str = "") -> int:
     if job.get("comparison") or {"agreement", "contribution"} & set(job.get("maps", [])):
         compare(job, reference, {tuple((name, titles[name]) for name in key): m for key, m in everything.items()})
     provenance = out / "provenance.json"
-    provenance.write_text(json.dumps({"subsets": subsets, "device": job["device"]}))
+    provenance.write_text(json.dumps({"subsets": subsets, "device": job["device"]}), encoding="utf-8")
     emit("done", output=str(out), provenance=str(provenance), seconds=1.0)
     return 0
 

@@ -160,7 +160,7 @@ def test_first_catalogue_wins_and_broken_ones_are_told(tmp_path, document):
         (tmp_path / name).mkdir()
     write(tmp_path / "a" / "catalogue.json", document)
     write(tmp_path / "b" / "site.catalogue.json", later)
-    (tmp_path / "b" / "broken.catalogue.json").write_text("{")
+    (tmp_path / "b" / "broken.catalogue.json").write_text("{", encoding="utf-8")
     entries, wrong = find_catalogues([tmp_path / "missing", tmp_path / "a", tmp_path / "b"])
     assert [entry.title for entry in entries] == ["Brain tumor test model"]
     assert len(wrong) == 1
@@ -200,7 +200,7 @@ def run_tool(*arguments):
 
 def test_tool_adds_and_replaces(tmp_path, bundle):
     catalogue, card = tmp_path / "site.catalogue.json", tmp_path / "card.md"
-    card.write_text("# Ours\n")
+    card.write_text("# Ours\n", encoding="utf-8")
     for seconds in (7, 9):
         answer = run_tool(bundle, "--catalogue", catalogue, "--url", URL, "--card", card, "--cpu-seconds", seconds)
         assert (answer.returncode, answer.stderr) == (0, "")

@@ -72,7 +72,7 @@ def plugin(tmp_path, monkeypatch):
     """Puts the plugin where Slicer has it: importable by its name."""
     folder = tmp_path / "plugins"
     folder.mkdir()
-    (folder / "DICOMSegmentationPlugin.py").write_text(PLUGIN)
+    (folder / "DICOMSegmentationPlugin.py").write_text(PLUGIN, encoding="utf-8")
     monkeypatch.syspath_prepend(str(folder))
     yield
     sys.modules.pop("DICOMSegmentationPlugin", None)
@@ -110,7 +110,7 @@ def test_each_obstacle_is_named(host, scene, result, inputs, request):
 
 def test_file_holds_codes_and_says_that_a_program_made_it(plugin, from_dicom, result, tmp_path):
     export(result, tmp_path / "seg.dcm")
-    title, *lines = (tmp_path / "seg.dcm").read_text().splitlines()
+    title, *lines = (tmp_path / "seg.dcm").read_text(encoding="utf-8").splitlines()
     assert title == "brats-test T1+FLAIR, research use only"
     assert [line.split(" | ")[0] for line in lines] == ["Necrotic core", "Edema", "Enhancing tumor"]
     assert "NCIt^C113842^Enhancing Lesion" in lines[2]
@@ -122,18 +122,19 @@ def test_empty_segments_are_left_out(plugin, from_dicom, run, make_event, labels
     signals, collector, inputs = run
     signals.result.emit(make_event(inputs["t1"], array=labels * (labels == 2)))
     export(collector.segmentations[0], tmp_path / "seg.dcm")
-    assert [line.split(" | ")[0] for line in (tmp_path / "seg.dcm").read_text().splitlines()[1:]] == ["Edema"]
+    lines = (tmp_path / "seg.dcm").read_text(encoding="utf-8").splitlines()
+    assert [line.split(" | ")[0] for line in lines[1:]] == ["Edema"]
 
 
 def test_failure_leaves_no_file_and_keeps_the_old_one(plugin, from_dicom, run, make_event, labels, tmp_path):
     signals, collector, inputs = run
     signals.result.emit(make_event(inputs["t1"], array=labels * 0))
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "seg.dcm").write_text("old")
+    (tmp_path / "out" / "seg.dcm").write_text("old", encoding="utf-8")
     with pytest.raises(ExportError, match="No non empty segments found"):
         export(collector.segmentations[0], tmp_path / "out" / "seg.dcm")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["seg.dcm"]
-    assert (tmp_path / "out" / "seg.dcm").read_text() == "old"
+    assert (tmp_path / "out" / "seg.dcm").read_text(encoding="utf-8") == "old"
     assert sys.modules["DICOMSegmentationPlugin"].DICOMSegmentationExporter.cleaned == 1
 
 
@@ -141,4 +142,4 @@ def test_regions_can_be_exported_too(plugin, from_dicom, new_run, make_event, in
     signals, collector = new_run(ResultOptions(regions=True))
     signals.result.emit(make_event(inputs["t1"]))
     export(companion(scene, collector.segmentations[0], REGIONS), tmp_path / "seg.dcm")
-    assert "Whole tumor (WT)" in (tmp_path / "seg.dcm").read_text()
+    assert "Whole tumor (WT)" in (tmp_path / "seg.dcm").read_text(encoding="utf-8")

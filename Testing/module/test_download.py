@@ -160,7 +160,7 @@ def test_full_disk_is_noticed_before_anything_is_fetched(server, fetch):
 
 
 def test_folder_that_cannot_be_written(server, tmp_path):
-    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
     with pytest.raises(DownloadError, match=r"file could not be written: .*\."):
         download(server.url + "/model.bin", SHA256, len(DATA), tmp_path / "file" / "model.bin")
 

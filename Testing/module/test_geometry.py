@@ -107,7 +107,7 @@ def test_export_is_uncompressed_and_leaves_the_scene_alone(scene, new_volume, tm
 
 
 def test_export_that_cannot_be_written_says_so(new_volume, tmp_path):
-    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
     with pytest.raises(GeometryError, match="could not be written"):
         export_volume(new_volume("v"), tmp_path / "file" / "v.nrrd")
 

@@ -70,7 +70,7 @@ def test_normal_run_reports_every_subset_and_cleans_up(new_job, plain_process):
 def test_job_file_says_what_was_asked(new_job, plain_process, bundle):
     job = new_job("slow")
     job.start()
-    document = json.loads((job.folder / "job.json").read_text())
+    document = json.loads((job.folder / "job.json").read_text(encoding="utf-8"))
     assert document["bundle"] == str(bundle)
     assert document["inputs"] == {"t1": str(job.folder / "t1.nrrd"), "flair": str(job.folder / "flair.nrrd")}
     assert not Path(document["output"]).exists()

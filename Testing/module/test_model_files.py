@@ -30,7 +30,7 @@ def folder(tmp_path):
 def offer(tmp_path, bundle):
     document = {"schema_version": 1, "models": [describe_bundle(bundle, URL, {"cpu": 13, "gpu": 0.5}, "# Offered")]}
     path = tmp_path / "catalogue.json"
-    path.write_text(json.dumps(document))
+    path.write_text(json.dumps(document), encoding="utf-8")
     return read_catalogue(path)[0]
 
 
@@ -39,7 +39,7 @@ def names(folder):
 
 
 def test_model_and_card_are_copied_under_the_models_own_name(bundle, folder):
-    bundle.with_suffix(".md").write_text("# Card")
+    bundle.with_suffix(".md").write_text("# Card", encoding="utf-8")
     path = install_file(bundle, folder)
     assert names(folder) == ["brats-test-0.1.md", "brats-test-0.1.safetensors"]
     assert path.read_bytes() == bundle.read_bytes()
@@ -82,15 +82,15 @@ def test_copy_that_fails_leaves_nothing(bundle, folder, monkeypatch):
 
 def test_catalogue_is_installed_under_a_name_that_is_found(tmp_path, bundle, folder):
     source = tmp_path / "our site.json"
-    source.write_text(json.dumps({"schema_version": 1, "models": [describe_bundle(bundle, URL)]}))
+    source.write_text(json.dumps({"schema_version": 1, "models": [describe_bundle(bundle, URL)]}), encoding="utf-8")
     assert install_file(source, folder).name == "our site.catalogue.json"
-    source.write_text("{}")
+    source.write_text("{}", encoding="utf-8")
     with pytest.raises(CatalogueError, match="schema_version is missing"):
         install_file(source, folder)
 
 
 def test_only_the_users_own_models_can_be_removed(bundle, folder):
-    bundle.with_suffix(".md").write_text("# Card")
+    bundle.with_suffix(".md").write_text("# Card", encoding="utf-8")
     path = install_file(bundle, folder)
     assert why_kept(path, folder) == ""
     remove(path, folder)
@@ -115,7 +115,7 @@ def test_card_is_the_file_beside_the_model_then_the_catalogue_then_the_descripti
     assert card_text(entry, offer) == "# Offered"
     assert card_text(None, offer) == "# Offered"
     assert card_text(None, dataclasses.replace(offer, card="")).startswith("# Brain tumor test model")
-    bundle.with_suffix(".md").write_text("# Beside")
+    bundle.with_suffix(".md").write_text("# Beside", encoding="utf-8")
     assert card_text(entry, offer) == "# Beside"
 
 

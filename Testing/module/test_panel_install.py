@@ -41,7 +41,7 @@ def installation(tmp_path, monkeypatch):
     folder.mkdir()
     stand_in = Installation(folder)
     requirements = tmp_path / "requirements.txt"
-    requirements.write_text("torch>=99.1\nimaginary>=2.0\n")
+    requirements.write_text("torch>=99.1\nimaginary>=2.0\n", encoding="utf-8")
     monkeypatch.setattr(install, "REQUIREMENTS", requirements)
     monkeypatch.setenv("PATH", str(stand_in.program.parent), prepend=":")
     assert shutil.which("PythonSlicer") == str(stand_in.program)
@@ -256,13 +256,15 @@ def test_python_can_be_browsed(host, open_panel):
 
 def without_packages(program):
     """Let a stand-in of PythonSlicer see only what was "installed" in it."""
-    program.write_text(program.read_text().replace(f'"{sys.executable}"', f'"{sys.executable}" -S'))
+    program.write_text(
+        program.read_text(encoding="utf-8").replace(f'"{sys.executable}"', f'"{sys.executable}" -S'), encoding="utf-8"
+    )
 
 
 @pytest.fixture
 def nothing_else_missing(installation):
     """Slicer's Python has what every segmentation needs, and no program for brain extraction."""
-    install.REQUIREMENTS.write_text("imaginary>=2.0\n")
+    install.REQUIREMENTS.write_text("imaginary>=2.0\n", encoding="utf-8")
     installation.add("imaginary>=2.0")
     without_packages(installation.program)
     return installation
@@ -331,9 +333,9 @@ def test_deepbet_waits_for_what_is_needed_first(host, open_panel, installation):
 
 def test_another_python_is_told_the_command(host, open_panel, tmp_path, monkeypatch):
     program, requirements = tmp_path / "python", tmp_path / "requirements.txt"
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "$@"\n')
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "$@"\n', encoding="utf-8")
     program.chmod(0o755)
-    requirements.write_text("")
+    requirements.write_text("", encoding="utf-8")
     monkeypatch.setattr(install, "REQUIREMENTS", requirements)
     panel = open_panel(program)
     ui = section(host, panel)

@@ -46,7 +46,7 @@ def publish(server, tmp_path, metadata, write_model):
         entry = describe_bundle(path, f"{server.url}/{path.name}", {"cpu": 13}, f"# Card of {name}")
         listed.append({**entry, **claimed})
         document = {"schema_version": 1, "models": listed}
-        (tmp_path / "site" / "site.catalogue.json").write_text(json.dumps(document))
+        (tmp_path / "site" / "site.catalogue.json").write_text(json.dumps(document), encoding="utf-8")
         path.unlink()
 
     return add
@@ -266,7 +266,7 @@ def test_catalogue_can_be_installed_from_a_file(host, open_panel, publish, tmp_p
 
 
 def test_broken_catalogue_is_told(host, open_panel, tmp_path):
-    (host_catalogue := tmp_path / "site" / "catalogue.json").write_text("{}")
+    (host_catalogue := tmp_path / "site" / "catalogue.json").write_text("{}", encoding="utf-8")
     widget = open_panel()
     assert f"{host_catalogue} is not a usable catalogue of models" in widget.ui.modelsStatusLabel.text
 

@@ -76,7 +76,7 @@ def test_csv_has_every_number(host, compare_panel, compare, tmp_path):
     node = compare()
     host.dialogs.answer("QFileDialog.getSaveFileName", str(tmp_path / "numbers.csv"))
     host.click(compare_panel.ui.saveTableButton)
-    with (tmp_path / "numbers.csv").open(newline="") as stream:
+    with (tmp_path / "numbers.csv").open(newline="", encoding="utf-8") as stream:
         rows = {row["Sequences"]: row for row in csv.DictReader(stream)}
     for title, result in document_of(node)["results"].items():
         for name, numbers in result["regions"].items():

@@ -75,7 +75,7 @@ def test_the_job_holds_the_mask_and_the_grids(host, raw_panel, worker_command):
     raw_panel.logic.worker = Worker(worker_command("hang"))
     host.click(raw_panel.ui.applyButton)
     folder = raw_panel.logic.job.folder
-    document = json.loads((folder / "job.json").read_text())
+    document = json.loads((folder / "job.json").read_text(encoding="utf-8"))
     assert document["scans"]["brain_mask"] == str(folder / "brain_mask.nrrd")
     assert (folder / "brain_mask.nrrd").is_file()
     assert document["scans"]["cache"].endswith("scans")
@@ -106,7 +106,7 @@ def test_models_of_slices_are_left_alone(
         assert ui.preprocessingForm.toolTip == ui.preprocessingLabel.text
         assert ui.applyButton.enabled, "no mask is needed"
         host.click(ui.applyButton)
-        scans = json.loads((panel.logic.job.folder / "job.json").read_text())["scans"]
+        scans = json.loads((panel.logic.job.folder / "job.json").read_text(encoding="utf-8"))["scans"]
         assert (scans["registration"], scans["brain"]) == ("off", "off")
         panel.logic.shutdown()
 

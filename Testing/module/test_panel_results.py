@@ -176,7 +176,7 @@ def test_table_is_copied_and_saved(host, panel, segment, tmp_path):
     assert [line.split("\t")[0] for line in lines[1:]] == ["T1+FLAIR", "FLAIR", "T1"]
     host.dialogs.answer("QFileDialog.getSaveFileName", str(tmp_path / "volumes"))
     host.click(panel.ui.saveTableButton)
-    with (tmp_path / "volumes.csv").open(newline="") as stream:
+    with (tmp_path / "volumes.csv").open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     assert [float(row["WT (mL)"]) for row in rows] == pytest.approx([8.0, 4.096, 4.096])
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []

@@ -22,7 +22,7 @@ def temporary_folder(tmp_path, monkeypatch):
 def left_behind(parent, name: str, age_s: float, file: str = JOB_FILE):
     folder = parent / name
     folder.mkdir()
-    (folder / file).write_text("{}")
+    (folder / file).write_text("{}", encoding="utf-8")
     (folder / "t1.nrrd").write_bytes(b"voxels")
     then = time.time() - age_s
     os.utime(folder, (then, then))

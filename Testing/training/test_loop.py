@@ -49,7 +49,7 @@ def test_every_run_ends_with_a_model_and_a_picture(cohort: Path, tmp_path: Path)
     assert expected <= written
     assert not [name for name in written if name.endswith(".part")]
     again, text = read_config([f"--config={tmp_path / 'run' / 'config.yaml'}"])
-    assert text == (tmp_path / "run" / "config.yaml").read_text()
+    assert text == (tmp_path / "run" / "config.yaml").read_text(encoding="utf-8")
     assert again.network.width == 2
 
 

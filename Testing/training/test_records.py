@@ -26,11 +26,11 @@ def _write(folder: Path, steps: range, after: int = 0) -> None:
 
 def test_a_resumed_run_writes_every_step_once(tmp_path: Path) -> None:
     _write(tmp_path, range(1, 8))
-    with (tmp_path / "metrics.jsonl").open("a") as stream:
+    with (tmp_path / "metrics.jsonl").open("a", encoding="utf-8") as stream:
         stream.write('{"event": "train", "st')  # the process died here
     _write(tmp_path, range(6, 10), after=5)
     assert [row["step"] for row in read_metrics(tmp_path)] == list(range(1, 10))
-    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 9
+    assert len((tmp_path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()) == 9
 
 
 def test_tensorboard_gets_the_same_numbers(tmp_path: Path) -> None:
@@ -45,7 +45,8 @@ def test_values_that_are_not_finite_stay_valid_json(tmp_path: Path) -> None:
     log = RunLog(tmp_path, 0, BRATS.names)
     log.write("train", 1, {"loss": float("nan"), "curves": {"D": [1.0, float("inf"), 0.5, 2.0]}})
     log.close()
-    row = json.loads((tmp_path / "metrics.jsonl").read_text(), parse_constant=lambda text: pytest.fail(text))
+    text = (tmp_path / "metrics.jsonl").read_text(encoding="utf-8")
+    row = json.loads(text, parse_constant=lambda name: pytest.fail(name))
     assert (row["loss"], row["curves"]["D"]) == (None, [1.0, None, 0.5, 2.0])
 
 

@@ -76,5 +76,6 @@ def test_sigterm_saves_the_step_and_leaves(cohort: Path, tmp_path: Path) -> None
     assert process.returncode == 128 + signal.SIGTERM
     saved = load_checkpoint(tmp_path / "run" / "checkpoint.pt")["step"]
     assert f"stopped after step {saved}, which is saved" in errors
-    assert json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1])["step"] == saved
+    rows = (tmp_path / "run" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    assert json.loads(rows[-1])["step"] == saved
     assert not (tmp_path / "run" / "model.safetensors").exists()

@@ -89,7 +89,7 @@ def _number(path: Path | None) -> int:
 
 def _owner(path: Path) -> tuple[str, str]:
     try:
-        host, process = path.read_text().split()
+        host, process = path.read_text(encoding="utf-8").split()
     except FileNotFoundError:
         return "", ""
     return host, process
@@ -101,7 +101,7 @@ def _is_dead(path: Path) -> bool:
             return True
         if _owner(path)[0] != socket.gethostname():
             return False
-        with path.open() as stream:
+        with path.open(encoding="utf-8") as stream:
             fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:
         return True

@@ -66,7 +66,7 @@ def last_train_row(folder: Path) -> dict[str, Any] | None:
 def read_times(folder: Path) -> Times:
     """What :func:`write_times` wrote; nothing yet is zero."""
     try:
-        return Times(**json.loads((folder / _TIMES).read_text()))
+        return Times(**json.loads((folder / _TIMES).read_text(encoding="utf-8")))
     except FileNotFoundError:
         return Times()
 

@@ -60,7 +60,7 @@ def hd_bet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], N
     def install(fault: str = "") -> None:
         (tmp_path / "bin").mkdir()
         command = tmp_path / "bin" / "hd-bet"
-        command.write_text(STAND_IN.format(python=sys.executable, fault=fault))
+        command.write_text(STAND_IN.format(python=sys.executable, fault=fault), encoding="utf-8")
         command.chmod(0o755)
         weights = tmp_path / "hd-bet_params" / "release_2.0.0" / "fold_all"
         weights.mkdir(parents=True)
@@ -81,7 +81,7 @@ def no_deepbet(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def alive(process: int) -> bool:
     try:
-        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+        return Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
 
@@ -182,7 +182,7 @@ time.sleep(600)
 
 def _pids(folder: Path) -> list[int]:
     path = folder / "pids"
-    text = path.read_text() if path.exists() else ""
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
     return [int(word) for word in text.split()] if text.endswith("\n") else []
 
 
@@ -234,7 +234,7 @@ def test_weights_that_are_not_the_known_ones_are_refused_before_any_of_the_packa
     package, weights = tmp_path / "deepbet", tmp_path / "data" / "models"
     package.mkdir()
     weights.mkdir(parents=True)
-    (package / "__init__.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    (package / "__init__.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n", encoding="utf-8")
     for name in brain_worker.WEIGHTS:
         (weights / name).write_bytes(b"a program")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
@@ -244,7 +244,7 @@ def test_weights_that_are_not_the_known_ones_are_refused_before_any_of_the_packa
 
 
 def test_a_damaged_installation_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "nibabel.py").write_text("raise ImportError('numpy is too old for nibabel')\n")
+    (tmp_path / "nibabel.py").write_text("raise ImportError('numpy is too old for nibabel')\n", encoding="utf-8")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(InputError, match="deepbet could not extract the brain: numpy is too old for nibabel"):
         find_tool("deepbet")(head_volume(head_grid()), ignore)
@@ -258,12 +258,13 @@ def test_deepbet_finds_the_brain_of_a_head_and_opens_no_socket(tmp_path: Path, m
         "def hook(event, arguments):\n"
         f"    if event in ('socket.bind', 'socket.connect'):\n        open({str(log)!r}, 'a').write(event)\n"
         "sys.addaudithook(hook)\n"
-        f"open({str(tmp_path / 'watched')!r}, 'a').write(' '.join(sys.orig_argv) + '\\n')\n"
+        f"open({str(tmp_path / 'watched')!r}, 'a').write(' '.join(sys.orig_argv) + '\\n')\n",
+        encoding="utf-8",
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     head = paint_head(3)  # its axes run to the left, down and forward
     mask = find_tool("deepbet")(Volume(head.volume.array, head.volume.grid), ignore)
     dice = 2 * (mask & head.brain).sum() / (mask.sum() + head.brain.sum())
     assert dice > 0.93
-    assert "brain_worker" in (tmp_path / "watched").read_text()
+    assert "brain_worker" in (tmp_path / "watched").read_text(encoding="utf-8")
     assert not log.exists()

@@ -111,7 +111,7 @@ def test_entries_of_more_than_30_days_are_removed_and_nothing_else(kept: Path) -
 
 def test_a_folder_that_cannot_be_made_or_written_only_costs_time(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
-    blocked.write_text("")
+    blocked.write_text("", encoding="utf-8")
     cache = ScanCache(blocked / "cache")
     cache.put(KEY, {"mask": MASK})
     assert cache.get(KEY, {"mask": (2, 3, 4)}) is None

@@ -110,7 +110,7 @@ def test_damaged_and_other_files_beside_the_series(tmp_path: Path, capfd: pytest
     good = write_series(tmp_path / "other")[0].read_bytes()
     for file in (tmp_path / "other").iterdir():
         file.unlink()
-    (tmp_path / "notes.txt").write_text("nothing")
+    (tmp_path / "notes.txt").write_text("nothing", encoding="utf-8")
     (tmp_path / "DICOMDIR").write_bytes(good[:200])
     (tmp_path / ".hidden.dcm").write_bytes(good)
     (tmp_path / "cut.dcm").write_bytes(good[:150])

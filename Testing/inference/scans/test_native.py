@@ -114,7 +114,7 @@ def test_transform_file_puts_the_scan_onto_the_reference_in_itk(tmp_path: Path) 
     scan = _object(Grid(own.size, moved_by @ own.ijk_to_ras))[1].numpy()
     path = tmp_path / "transform_t2_to_t1.tfm"
     write_transform(path, moved_by)
-    assert path.read_text().startswith("#Insight Transform File")
+    assert path.read_text(encoding="utf-8").startswith("#Insight Transform File")
     reference = to_image(np.zeros(WORKING.size, np.float32), WORKING)
     transform = sitk.ReadTransform(str(path))
     landed = sitk.Resample(to_image(scan, own), reference, transform, sitk.sitkLinear, 0.0)
