@@ -81,6 +81,8 @@ class ModelSection:
 
     def _show_row(self, *_arguments: Any) -> None:
         row = self.row
+        here = row.entry if row is not None else None
+        self.ui.modelCard.searchPaths = [str(here.path.parent)] if here is not None else []  # for the card's pictures
         self.ui.modelCard.markdown = row.card if row is not None else ""
         self._refresh_buttons()
 

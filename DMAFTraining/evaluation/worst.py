@@ -115,9 +115,10 @@ def _sheet(segmenter: Segmenter, result: Worst, cells: Sequence[tuple[str, Pictu
         sheet.swatch(x, y + 3, _SWATCH, label.color)
         sheet.text(x + _SWATCH + 10, y, label.name, _BODY)
         x += _SWATCH + 40 + _BODY.width(label.name)
-    sheet.text(x, y, f"{model_name(metadata)}. Research use only. Not a medical device.", _BODY)
+    notice = f"{model_name(metadata)}. Research use only. Not a medical device."
+    sheet.text(_MARGIN, y + _LINE, notice, _BODY, room)
     return sheet
 
 
 def _height(picture: Picture) -> int:
-    return _MARGIN + _LINE + picture.shape[0] + 8 + 2 * _LINE + _MARGIN // 2
+    return _MARGIN + _LINE + picture.shape[0] + 8 + 3 * _LINE + _MARGIN // 2

@@ -21,7 +21,6 @@ from DMAFTraining.modalities import BRATS
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULE_FILE = ROOT / "DMAFSegment" / "DMAFSegment.py"
-PREVIEW = ROOT / "Resources" / "Models"
 
 
 def volume_names():
