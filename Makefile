@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit display preview train-release clean
+.PHONY: help demo test lint unit display train-release clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -25,25 +25,15 @@ unit: $(VENV)/.test display ## the tests, on two cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 DMAF_DATA ?= ../shared/data
-preview: $(VENV)/.demo ## train the preview model again (hours on a CPU; DMAF_DATA names the folder of label maps and scans)
-	$(BIN)/python -m DMAFTraining.prepare simulate --count 549 --seed 1 --output runs/cohort \
-	    --anatomies $(DMAF_DATA)/anatomies --backgrounds $(DMAF_DATA)/openms
-	$(BIN)/python -m DMAFTraining.prepare simulate --count 30 --seed 2 --output runs/cohort-template
-	mv runs/cohort-template/simulated-* runs/cohort/
-	$(BIN)/python DMAFTraining/train.py --config DMAFTraining/configs/preview_crops.yaml
-	$(BIN)/python DMAFTraining/train.py --config DMAFTraining/configs/preview_whole.yaml
-
 RELEASE ?= runs/release
 RELEASE_CASES ?= 600
-RELEASE_JUDGED ?= 24
+RELEASE_JUDGED ?= 12
 MODELS := dmaf plain unet
 JUDGED := validation validation-shifted test test-shifted
 SIMULATE := $(BIN)/python -m DMAFTraining.prepare simulate --anatomies $(DMAF_DATA)/anatomies
 TRAIN := $(BIN)/python -m DMAFTraining.train --config DMAFTraining/configs/release_
 EVALUATE := $(BIN)/python -m DMAFTraining.evaluate
-CROPS ?= data.patch=[64,64,64] optimizer.learning_rate=0.001 iterations=800
-START_dmaf ?= initial=Resources/Models/brats-dmaf-2mm-preview.safetensors
-START_plain ?= $(START_dmaf)
+CROPS ?= data.patch=[64,64,64] optimizer.learning_rate=0.001 iterations=1500
 HEADS_validation := --seed 12 --split validation
 HEADS_validation-shifted := --seed 13 --split validation --appearance shifted
 HEADS_test := --seed 14 --split test
@@ -61,7 +51,7 @@ $(JUDGED:%=$(RELEASE)/%/statistics.txt): $(RELEASE)/%/statistics.txt: | $(VENV)/
 	$(SIMULATE) --count $(RELEASE_JUDGED) $(HEADS_$*) --output $(RELEASE)/$*
 
 $(MODELS:%=$(RELEASE)/%/model.safetensors): $(RELEASE)/%/model.safetensors: | $(RELEASE)/store/index.json
-	$(TRAIN)$*.yaml data.root=$(RELEASE)/store output=$(RELEASE)/$*-crops $(CROPS) $(START_$*) $(TRAIN_$*)
+	$(TRAIN)$*.yaml data.root=$(RELEASE)/store output=$(RELEASE)/$*-crops $(CROPS) $(TRAIN_$*)
 	$(TRAIN)$*.yaml data.root=$(RELEASE)/store output=$(RELEASE)/$* \
 	    initial=$(RELEASE)/$*-crops/checkpoint.pt $(TRAIN_$*)
 

@@ -100,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--output", type=Path, default=Path("demo-output"), help="folder (default demo-output)")
-    parser.add_argument("--bundle", type=Path, default=DEFAULT_BUNDLE, help="model file (default: the preview model)")
+    parser.add_argument("--bundle", type=Path, default=DEFAULT_BUNDLE, help="model file (default: the shipped one)")
     parser.add_argument("--spacing", type=_millimeters, default=1.0, help="voxel edge of the patient in mm (default 1)")
     return parser
 

@@ -47,7 +47,7 @@ from DMAFTraining.modalities import ModalitySet
 if TYPE_CHECKING:
     from DMAFTraining.inference.scans.reading import Source
 
-DEFAULT_BUNDLE = Path(__file__).resolve().parent.parent / "Resources" / "Models" / "brats-dmaf-2mm-preview.safetensors"
+DEFAULT_BUNDLE = Path(__file__).resolve().parent.parent / "Resources" / "Models" / "brats-unet-2mm.safetensors"
 _ORPHAN_SECONDS = 5.0  # how long a worker may take to stop by itself once its parent is gone
 
 
@@ -154,7 +154,7 @@ def _common_parser(add_help: bool) -> argparse.ArgumentParser:
         add_help=add_help,
         allow_abbrev=False,
     )
-    parser.add_argument("--bundle", type=Path, default=DEFAULT_BUNDLE, help="model file (default: the preview model)")
+    parser.add_argument("--bundle", type=Path, default=DEFAULT_BUNDLE, help="model file (default: the shipped one)")
     parser.add_argument("--job", type=Path, help="job file; run as a worker that prints JSON lines")
     parser.add_argument("--devices", action="store_true", help="list where models can run, as JSON, and end")
     return parser

@@ -82,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--background", metavar="SEQUENCE", help="show this sequence where a combination has it")
     parser.add_argument(
-        "--bundle", type=Path, nargs="+", default=[DEFAULT_BUNDLE], help="model files (default: the preview model)"
+        "--bundle", type=Path, nargs="+", default=[DEFAULT_BUNDLE], help="model files (default: the shipped one)"
     )
     parser.add_argument("--simulated", action="store_true", help="say on the page that the patient is simulated")
     parser.add_argument("--pdf", type=Path, metavar="FILE", help="also write figures as PDF; of one patient")

@@ -42,7 +42,7 @@ class ModelEntry:
             return self.error
         lines = [self.metadata.description]
         if self.metadata.simulated_training:
-            lines.append(_("Preview: trained on simulated data only, for trying the software out."))
+            lines.append(_("It has learned from simulated data only: for trying the software out."))
         return "\n".join(lines)
 
 

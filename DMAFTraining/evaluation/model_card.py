@@ -18,6 +18,8 @@ _SECTION = re.compile(rf"\n*^{re.escape(TITLE)}$.*?(?=^## |\Z)", re.MULTILINE | 
 def with_scores(card: str, files: Sequence[ScoreFile], metadata: BundleMetadata) -> str:
     """A model card (Markdown) with the tables of these scores at its end, in place of earlier ones.
 
+    Each title names the folder of the scores, so call it after the cases.
+
     Args:
         card: the text so far.
         files: scores of simulated cases, of real patients, or both.
@@ -36,6 +38,5 @@ def _table(file: ScoreFile, metadata: BundleMetadata) -> str:
     order = [subset_key(subset) for subset in metadata.modalities.subsets()]
     table = summarize(rows, order, HEADLINES[0], EMPTY_RULES["passion"]).as_markdown()
     count = count_cases(rows)
-    if file.simulated:
-        return f"### On {count} simulated case{'' if count == 1 else 's'}\n\n{table}"
-    return f"### On {count} real patient{'' if count == 1 else 's'}\n\n{table}"
+    cases = ("simulated case" if file.simulated else "real patient") + ("" if count == 1 else "s")
+    return f"### On {count} {cases} ({file.path.parent.name})\n\n{table}"

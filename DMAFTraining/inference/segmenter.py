@@ -1,6 +1,6 @@
 """Segment one patient from any subset of sequences: the Python API.
 
-segmenter = Segmenter("Resources/Models/brats-dmaf-2mm-preview.safetensors")
+segmenter = Segmenter("Resources/Models/brats-unet-2mm.safetensors")
 case = segmenter.prepare({"t1": "T1.nii.gz", "flair": "FLAIR.nii.gz"})
 for result in segmenter.segment(case, subsets="all"):
     print(result.subset, result.volumes_ml)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import pytest
 import slicer
+from PySide6.QtCore import QUrl
+from PySide6.QtGui import QTextDocument
 
 from DMAFSegmentLib import models
 from DMAFSegmentLib.catalogue import describe_bundle
@@ -92,10 +95,14 @@ def test_shipped_model_is_there_at_once_and_says_why_it_stays(host, tmp_path, mo
     host.load_module(MODULE_FILE)
     widget = host.open_module("DMAFSegment")
     ui = widget.ui
-    assert rows(widget) == [["Brain tumor preview, 2 mm, 0.1.0", "shipped", "15.3 MB"]]
+    assert rows(widget) == [["Brain tumor, 2 mm, U-Net, 1.0.0", "shipped", "11.3 MB"]]
     assert "simulated tumors only" in ui.modelCard.plainText
-    assert "about 13 s on a processor" in ui.modelCard.plainText
+    assert "about 5 s on a processor" in ui.modelCard.plainText
     assert ui.modelCard.readOnly
+    pictures = re.findall(r'<img src="([^"]+)"', ui.modelCard.html)
+    assert len(pictures) == 3
+    for name in pictures:
+        assert len(ui.modelCard.loadResource(QTextDocument.ResourceType.ImageResource, QUrl(name))) > 10_000
     assert not ui.removeModelButton.enabled
     assert ui.removeModelButton.toolTip.startswith("This model came with the extension")
     assert not ui.downloadModelButton.enabled

@@ -1,6 +1,6 @@
 """Write what the catalogue says about a model file.
 
-    python Testing/tools/describe_model.py Resources/Models/brats-dmaf-2mm-preview.safetensors \
+    python Testing/tools/describe_model.py Resources/Models/brats-unet-2mm.safetensors \
         --catalogue Resources/Models/catalogue.json --cpu-seconds 6
     python Testing/tools/describe_model.py our-model.safetensors --catalogue our.catalogue.json \
         --url https://models.example.org/our-model.safetensors --card our-model.md

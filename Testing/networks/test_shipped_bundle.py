@@ -1,4 +1,4 @@
-"""The shipped preview model: its stored weights must keep meaning the same network."""
+"""The shipped model: its stored weights must keep meaning the same network."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import torch
 
 from DMAFTraining.inference.bundle import load_bundle
 
-BUNDLE = Path(__file__).parents[2] / "Resources" / "Models" / "brats-dmaf-2mm-preview.safetensors"
+BUNDLE = Path(__file__).parents[2] / "Resources" / "Models" / "brats-unet-2mm.safetensors"
 EXPECTED = {  # (t1, t1ce, flair, t2), voxel: class probabilities, from the program that trained it
-    ((True, False, False, False), (14, 8, 33)): (0.28810, 0.14622, 0.28833, 0.27735),
-    ((True, False, False, False), (19, 8, 34)): (0.22576, 0.24746, 0.05855, 0.46823),
-    ((True, True, False, False), (43, 3, 33)): (0.58465, 0.01230, 0.40236, 0.00069),
-    ((True, True, True, False), (47, 7, 36)): (0.45802, 0.47602, 0.02448, 0.04148),
-    ((True, True, True, True), (44, 1, 33)): (0.68404, 0.00199, 0.31372, 0.00025),
+    ((True, False, False, False), (44, 30, 42)): (0.27685, 0.24094, 0.26821, 0.21401),
+    ((False, False, True, False), (44, 22, 27)): (0.32799, 0.14536, 0.18108, 0.34558),
+    ((True, True, False, False), (27, 34, 32)): (0.42294, 0.30188, 0.24993, 0.02525),
+    ((True, True, True, False), (2, 24, 25)): (0.11989, 0.11312, 0.37998, 0.38701),
+    ((True, True, True, True), (2, 21, 23)): (0.20284, 0.17778, 0.30530, 0.31408),
 }
 
 
