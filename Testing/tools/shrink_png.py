@@ -9,11 +9,11 @@ from PIL import Image
 
 
 def shrink(source: Path, target: Path, width: int) -> None:
-    """Write ``source`` scaled to ``width`` pixels, with a reduced palette."""
+    """Write ``source`` scaled to ``width`` pixels, in all its colors: a palette would lose the rare ones of labels."""
     picture = Image.open(source).convert("RGB")
     height = round(picture.height * width / picture.width)
     small = picture.resize((width, height), Image.Resampling.LANCZOS)
-    small.quantize(256).save(target, optimize=True)
+    small.save(target, optimize=True)
 
 
 if __name__ == "__main__":
