@@ -10,7 +10,6 @@ import pytest
 import SimpleITK as sitk
 import slicer
 import vtk
-from transform_rig import QUARTER, rows, shift, world
 
 from DMAFSegmentLib.alignment import put_on, take_off
 from DMAFSegmentLib.attributes import NATIVE, SCANS, attribute, nodes_of_run
@@ -25,6 +24,7 @@ from DMAFSegmentLib.scan_request import BRAINS, REGISTRATIONS, ScanRequest
 from DMAFSegmentLib.scans_event import Decision, ScansEvent
 from DMAFTraining.modalities import BRATS
 from results_rig import contents, hierarchy, node_ids
+from transform_rig import QUARTER, rows, shift, world
 
 
 @pytest.fixture

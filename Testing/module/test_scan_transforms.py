@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import slicer
-from transform_rig import QUARTER, rows, shift, world
 
 from DMAFSegmentLib.alignment import add_transform, movement, put_on, run_put_on, take_off, transforms_of_run
 from DMAFSegmentLib.attributes import attribute
@@ -14,6 +13,7 @@ from DMAFSegmentLib.geometry import volume_grid
 from DMAFSegmentLib.run_folder import folder_of
 from DMAFSegmentLib.scans_event import ScansEvent
 from results_rig import hierarchy
+from transform_rig import QUARTER, rows, shift, world
 
 
 @pytest.fixture
