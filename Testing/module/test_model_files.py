@@ -111,7 +111,7 @@ def test_disk_use_counts_unfinished_downloads_too(bundle, folder):
 def test_card_is_the_file_beside_the_model_then_the_catalogue_then_the_description(bundle, offer):
     (entry,) = find_models([bundle.parent])
     assert card_text(entry, None).startswith("# Brain tumor test model, 0.1")
-    assert "trained on simulated data only" in card_text(entry, None)
+    assert "learned from simulated data only" in card_text(entry, None)
     assert card_text(entry, offer) == "# Offered"
     assert card_text(None, offer) == "# Offered"
     assert card_text(None, dataclasses.replace(offer, card="")).startswith("# Brain tumor test model")
