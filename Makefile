@@ -24,6 +24,7 @@ lint: $(VENV)/.test ## style (ruff), types (mypy), import arrows (import-linter)
 unit: $(VENV)/.test display ## the tests, on two cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
+# The folder of label maps and scans that training cases are made of.
 DMAF_DATA ?= ../shared/data
 RELEASE ?= runs/release
 RELEASE_CASES ?= 600
