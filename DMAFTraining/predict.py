@@ -38,6 +38,7 @@ from typing import TYPE_CHECKING, get_args
 from DMAFTraining import __version__
 from DMAFTraining.inference.errors import Cancelled, InputError
 from DMAFTraining.inference.events import EventSink, JsonLines, TerminalLines
+from DMAFTraining.inference.heap import keep_freed_memory
 from DMAFTraining.inference.job import MAPS, PROTOCOL, Job, read_job
 from DMAFTraining.inference.metadata import BundleError, read_metadata
 from DMAFTraining.inference.scans.cache_folder import default_cache
@@ -79,6 +80,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(make_job: Callable[[], Job], sink: EventSink, cancel: threading.Event) -> int:
     try:
+        keep_freed_memory()
         job = make_job()
         from DMAFTraining.inference.runner import run_job  # torch takes seconds: the heartbeat has begun
 

@@ -145,10 +145,14 @@ def _add_simulate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="names the cohort; another seed, other cases (default 0)")
     parser.add_argument("--output", type=Path, required=True, help="folder to make or to go on with")
     parser.add_argument("--processes", type=_positive_int, help="how many work at once (default: one per core)")
+    parser.add_argument(
+        "--spacing",
+        type=float,
+        help="of brains the voxel edge (default 2), of hearts the side of a pixel (default drawn for each), in mm",
+    )
     brains = parser.add_argument_group("brains only")
     brains.add_argument("--anatomies", type=Path, help="folder of FreeSurfer-style label maps *_01.nii.gz and on")
     brains.add_argument("--backgrounds", type=Path, help="folder of real brain-extracted scans (patient07, ...)")
-    brains.add_argument("--spacing", type=float, help="voxel edge in mm (default 2)")
     brains.add_argument("--split", choices=["train", "validation", "test"], help="whose anatomy (default train)")
     brains.add_argument(
         "--appearance",
@@ -263,12 +267,11 @@ def _simulate(options: argparse.Namespace) -> None:
     from DMAFTraining.data.simulation.writing import BrainRecipe, HeartRecipe
 
     names = ("spacing", "split", "anatomies", "backgrounds", "appearance")
-    of_brains = {name: getattr(options, name) for name in names}
-    given = {name: value for name, value in of_brains.items() if value is not None}
-    if options.anatomy == "heart" and given:
-        listed = ", ".join(f"--{name}" for name in given)
-        raise ValueError(f"{listed} is for brains only; hearts are drawn from formulas, on their own grids.")
-    recipe = HeartRecipe(options.seed) if options.anatomy == "heart" else BrainRecipe(options.seed, **given)
+    given = {name: value for name in names if (value := getattr(options, name)) is not None}
+    of_brains = [f"--{name}" for name in given if name != "spacing"]
+    if options.anatomy == "heart" and of_brains:
+        raise ValueError(f"{', '.join(of_brains)} is for brains only; hearts are drawn from formulas.")
+    recipe = HeartRecipe(options.seed, **given) if options.anatomy == "heart" else BrainRecipe(options.seed, **given)
     print(write_cohort(recipe, options.count, options.output, options.processes))
 
 

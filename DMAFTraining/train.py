@@ -23,6 +23,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, set_parsing_settings
 
 from DMAFTraining.balancing.base import StrategySettings
+from DMAFTraining.inference.heap import keep_freed_memory
 from DMAFTraining.networks.base import NetworkConfig
 from DMAFTraining.training import distributed
 from DMAFTraining.training.cohort import open_cohort
@@ -43,6 +44,7 @@ class HelpFormatter(DefaultHelpFormatter, RawDescriptionHelpFormatter):
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry of the command; returns the exit code."""
+    keep_freed_memory()
     try:
         train(*read_config(arguments))
     except ValueError as error:

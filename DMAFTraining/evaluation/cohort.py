@@ -18,6 +18,7 @@ from DMAFTraining.data.splits import SplitKind, split_names
 from DMAFTraining.evaluation.case_scores import read_evaluation_case, score_case
 from DMAFTraining.evaluation.parts import Part, digest_sources, part_path, read_part, write_part
 from DMAFTraining.inference.errors import InputError
+from DMAFTraining.inference.heap import keep_freed_memory
 from DMAFTraining.inference.metadata import ORIENTATIONS, BundleMetadata, read_metadata, sha256_file
 from DMAFTraining.inference.segmenter import Segmenter
 from DMAFTraining.modalities import ModalitySet, Subset
@@ -179,6 +180,7 @@ def evaluate_cohort(
 def _run_alone(task: Task) -> Outcome:
     """Compute with one thread, so that outcomes do not depend on how many processes there are."""
     torch.set_num_threads(1)
+    keep_freed_memory()
     return run_task(task)
 
 

@@ -22,6 +22,8 @@ _FULL_MAPS_KEPT = 3
 _HOST_BYTES = 3 * 2**29
 _DEVICE_SHARE = 0.8
 _MOST_ROWS = 8
+_SMALL_WORK = 2**25
+"""Bytes of decoding up to which rows together are faster on a CPU: above, maps are worked on one by one in any case."""
 _FEW_SUBSETS = 4
 
 
@@ -94,8 +96,9 @@ def plan_work(need: Need, windows: int, subsets: int, device: torch.device, budg
         device: where the network runs.
         budget: see :func:`free_bytes`.
     """
-    # On a CPU more rows at once gain nothing: large maps are worked on one by one in any case.
-    rows = 1 if device.type == "cpu" else max(1, min(_MOST_ROWS, budget // 2 // max(need.encode, need.decode)))
+    rows = max(1, min(_MOST_ROWS, budget // 2 // max(need.encode, need.decode)))
+    if device.type == "cpu":
+        rows = max(1, min(rows, _SMALL_WORK // need.decode))
     left = budget - max(rows * need.encode, need.encode + rows * need.decode)
     blend_on = device if need.total <= left else HOST
     if subsets > 1 and windows * need.features + rows * need.total <= left:

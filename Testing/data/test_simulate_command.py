@@ -155,9 +155,28 @@ def test_hearts_as_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "(anatomy heart instead of brain); give a new folder" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    "option", [("--spacing", 1.0), ("--split", "test"), ("--anatomies", "x"), ("--backgrounds", "x")]
-)
+def test_hearts_on_pixels_of_a_given_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert hearts(tmp_path, 1, "--spacing", 2.4) == 0
+    image = sitk.ReadImage(str(next(tmp_path.glob("*/*_C0.nii.gz"))))
+    assert image.GetSpacing()[:2] == pytest.approx((2.4, 2.4))
+    assert 300 - 20 <= 2.4 * image.GetSize()[0] <= 370 + 20
+    drawn = HeartCohort(3, 2.4).case(0)
+    assert drawn.info["spacing_mm"][:2] == [2.4, 2.4]
+    as_scanned = HeartCohort(3).case(0)  # the same person, on other pixels
+    assert drawn.info["shape"] == as_scanned.info["shape"]
+    for part, ml in drawn.info["volumes_ml"].items():
+        assert ml == pytest.approx(as_scanned.info["volumes_ml"][part], rel=0.1), part
+    assert hearts(tmp_path, 1) == 2
+    assert "another simulated cohort (spacing 2.4 instead of None)" in capsys.readouterr().err
+
+
+def test_hearts_on_pixels_too_large_for_a_wall(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert hearts(tmp_path / "a", 1, "--spacing", 12) == 2
+    assert "The spacing of hearts is 12 mm; give 0.5 to 4." in capsys.readouterr().err
+    assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize("option", [("--split", "test"), ("--anatomies", "x"), ("--backgrounds", "x")])
 def test_options_of_brains_are_refused_for_hearts(
     tmp_path: Path, option: tuple[str, object], capsys: pytest.CaptureFixture[str]
 ) -> None:

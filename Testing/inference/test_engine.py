@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from DMAFTraining.inference import memory
 from DMAFTraining.inference.engine import Engine
 from DMAFTraining.inference.errors import Cancelled, InputError, OutOfMemoryError
 from DMAFTraining.inference.memory import HOST, Need, Plan, case_need, is_out_of_memory, plan_work, step_down
@@ -53,12 +54,19 @@ def _run(engine: Engine, subsets: list[tuple[bool, ...]] = SUBSETS) -> Tensor:
     return torch.stack(list(engine.probabilities(_images(), subsets, WINDOW, 0.5)))
 
 
+@pytest.fixture
+def one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The windows of these tests are small enough to go together; here they do not."""
+    monkeypatch.setattr(memory, "_SMALL_WORK", 0)
+
+
 @pytest.fixture(scope="module")
 def expected() -> Tensor:
     """Each subset in a run of its own."""
     return torch.cat([_run(Engine(tiny_network()), [subset]) for subset in SUBSETS])
 
 
+@pytest.mark.usefixtures("one_by_one")
 def test_with_memory_each_window_is_encoded_once_and_subsets_come_one_by_one(expected: Tensor) -> None:
     watch = Watch()
     results = Engine(watch.network, budget=PLENTY).probabilities(_images(), SUBSETS, WINDOW, 0.5)
@@ -70,6 +78,7 @@ def test_with_memory_each_window_is_encoded_once_and_subsets_come_one_by_one(exp
     assert (rest - expected[1:]).abs().max() < 1e-5
 
 
+@pytest.mark.usefixtures("one_by_one")
 def test_without_memory_for_features_later_groups_encode_again(expected: Tensor) -> None:
     need = case_need(TINY, (56, 32, 32), WINDOW, 4)
     watch = Watch()
@@ -88,6 +97,23 @@ def test_windows_together_equal_windows_alone(expected: Tensor, monkeypatch: pyt
         assert watch.calls[:3] == ["encode", "decode", "encode"]  # two windows, then the third
 
 
+def test_small_windows_go_together_on_a_processor(expected: Tensor) -> None:
+    watch = Watch()
+    assert (_run(Engine(watch.network, budget=PLENTY)) - expected).abs().max() < 1e-5
+    assert watch.calls == ["encode"] + ["decode"] * 8  # three windows at once, for one subset after the other
+
+
+def test_how_many_rows_go_together_on_a_processor() -> None:
+    def rows(width: int, window: tuple[int, ...], budget: int = PLENTY) -> int:
+        need = case_need(TINY.__class__(dims=len(window), width=width), window, window, 4)
+        return plan_work(need, 20, 15, HOST, budget).rows
+
+    assert rows(4, (96, 96)) == 8  # the most
+    assert rows(4, (32, 48, 32)) == 2
+    assert rows(8, (80, 80, 80)) == rows(16, (256, 256)) == 1
+    assert rows(4, (96, 96), budget=2**22) == 1
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_backbone_gives_the_same_with_windows_together(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(1)
@@ -100,6 +126,7 @@ def test_every_backbone_gives_the_same_with_windows_together(name: str, monkeypa
     assert (alone - together).abs().max() < 1e-4
 
 
+@pytest.mark.usefixtures("one_by_one")
 def test_cancel_stops_before_the_second_window_is_encoded() -> None:
     def stop(_: float) -> None:
         raise Cancelled
@@ -110,6 +137,7 @@ def test_cancel_stops_before_the_second_window_is_encoded() -> None:
     assert watch.calls == ["encode", "decode"]
 
 
+@pytest.mark.usefixtures("one_by_one")
 @pytest.mark.parametrize(
     "error", [torch.OutOfMemoryError, MemoryError, lambda: RuntimeError(CPU_FULL)], ids=["torch", "python", "cpu"]
 )
@@ -183,6 +211,7 @@ def test_a_plan_stays_within_the_budget_for_a_whole_brain_at_one_millimeter(
     assert plan.blend_on == device
 
 
+@pytest.mark.usefixtures("one_by_one")
 def test_plans() -> None:
     need = Need(encode=100, decode=50, features=40, total=20)
     cuda = torch.device("cuda")

@@ -31,6 +31,7 @@ from DMAFTraining.inference.metadata import sha256_file
 _SHEET = "contact-sheet.png"
 _SHEET_ROWS = 12
 _STATISTICS = "statistics.txt"
+_FINEST, _COARSEST = 0.5, 4.0  # mm; a wall of the heart is about 9 mm thick
 
 
 @dataclass(frozen=True)
@@ -195,18 +196,33 @@ def _read(folder: Path, record: Record, suffixes: Sequence[str]) -> tuple[dict[s
 
 @dataclass(frozen=True)
 class HeartRecipe:
-    """Hearts after a heart attack, in the files of MyoPS 2020; ``seed`` names the cohort."""
+    """Hearts after a heart attack, in the files of MyoPS 2020.
+
+    Attributes:
+        seed: names the cohort.
+        spacing: side of a pixel in mm; None draws it for each case, 0.75 to 1.4.
+
+    Raises:
+        ValueError: a spacing that no heart can be drawn with.
+    """
 
     seed: int = 0
+    spacing: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.spacing is not None and not _FINEST <= self.spacing <= _COARSEST:
+            raise ValueError(f"The spacing of hearts is {self.spacing:g} mm; give {_FINEST:g} to {_COARSEST:g}.")
 
     @property
     def settings(self) -> Mapping[str, Any]:
         """What the cases depend on."""
-        return {"anatomy": "heart", "seed": self.seed}
+        # The spacing only where it was given: cohorts from before there was a choice can still be continued.
+        given = {} if self.spacing is None else {"spacing": self.spacing}
+        return {"anatomy": "heart", "seed": self.seed, **given}
 
     def open(self, processes: int | None) -> HeartWriter:
         """Hearts are drawn from formulas: there is nothing to read."""
-        return HeartWriter(HeartCohort(self.seed))
+        return HeartWriter(HeartCohort(self.seed, self.spacing))
 
     def summarize(self, folder: Path, records: Sequence[Record]) -> str:
         """Contact sheet of the first cases, and a table of volumes."""

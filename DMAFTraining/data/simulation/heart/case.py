@@ -37,10 +37,10 @@ class HeartCase:
     info: dict[str, Any] = field(default_factory=dict)
 
 
-def simulate_heart(rng: np.random.Generator) -> HeartCase:
-    """Draw one case; the same state of ``rng`` gives the same case."""
+def simulate_heart(rng: np.random.Generator, pixel: float | None = None) -> HeartCase:
+    """Draw one case; the same state of ``rng`` gives the same case. ``pixel`` as in :func:`draw_stack`."""
     shape = draw_shape(rng)
-    stack = draw_stack(shape.length, rng)
+    stack = draw_stack(shape.length, rng, pixel)
     infarct = draw_infarct(shape, stack.heights, rng)
     heart = map_heart(shape, infarct, stack, rng)
     chest = draw_chest(shape, stack, rng)

@@ -14,13 +14,15 @@ class HeartCohort:
 
     Args:
         seed: of everything that is drawn.
+        pixel: side of a pixel in mm; default drawn for each case.
     """
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, seed: int = 0, pixel: float | None = None) -> None:
         self._seed = seed
+        self._pixel = pixel
 
     def case(self, index: int) -> HeartCase:
-        """Case number ``index``; depends on seed and index only, not on what was drawn before."""
-        case = simulate_heart(np.random.default_rng([self._seed, index]))
+        """Case number ``index``; depends on seed, index and pixel only, not on what was drawn before."""
+        case = simulate_heart(np.random.default_rng([self._seed, index]), self._pixel)
         info = {"seed": self._seed, "index": index, **case.info}
         return replace(case, name=f"simulated-{self._seed}-{index:05d}", info=info)

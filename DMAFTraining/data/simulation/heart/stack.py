@@ -66,10 +66,18 @@ class Stack:
         return np.stack(fields, axis=-1)
 
 
-def draw_stack(axis_length: float, rng: np.random.Generator) -> Stack:
-    """Draw a stack through a left ventricle of this length in mm: between its apical cap and its valve."""
-    pixel = rng.uniform(0.75, 1.4)
-    size = max(256, 16 * round(rng.uniform(300.0, 370.0) / pixel / 16.0))
+def draw_stack(axis_length: float, rng: np.random.Generator, pixel: float | None = None) -> Stack:
+    """Draw a stack through a left ventricle of this length in mm: between its apical cap and its valve.
+
+    Args:
+        axis_length: of the left ventricle in mm.
+        rng: the same state gives the same stack.
+        pixel: side of a pixel in mm; default as scanners choose it, and then at least 256 pixels along a side.
+    """
+    drawn, field = rng.uniform(0.75, 1.4), rng.uniform(300.0, 370.0)
+    size = 16 * round(field / (pixel or drawn) / 16.0)
+    if pixel is None:
+        size = max(256, size)
     thickness = rng.uniform(8.0, 12.0)
     step = thickness + rng.choice([0.0, rng.uniform(0.5, 2.5)])
     low, high = 0.24 * axis_length + thickness / 2.0, 0.97 * axis_length - thickness / 2.0
@@ -77,7 +85,7 @@ def draw_stack(axis_length: float, rng: np.random.Generator) -> Stack:
     count = int(rng.integers(2, min(6, most) + 1))
     first = rng.uniform(low, high - (count - 1) * step)
     center = (rng.uniform(-4.0, 22.0), rng.uniform(-14.0, 12.0))
-    return Stack(size, pixel, thickness, step, first + step * np.arange(count), center)
+    return Stack(size, pixel or drawn, thickness, step, first + step * np.arange(count), center)
 
 
 def place_in_body(stack: Stack, rng: np.random.Generator) -> Matrix:
