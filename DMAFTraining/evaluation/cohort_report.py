@@ -20,7 +20,7 @@ from DMAFTraining.evaluation.empty_rule import EMPTY_RULES, RuleName
 from DMAFTraining.evaluation.parts import Part
 from DMAFTraining.evaluation.scorebook import write_scores
 from DMAFTraining.evaluation.summary import MEASURES, Measure, SummaryTable, summarize
-from DMAFTraining.evaluation.targets import model_name, subset_key
+from DMAFTraining.evaluation.targets import model_name
 
 SCORES = "scores.csv"
 SLICES = "slices.csv"
@@ -103,7 +103,7 @@ class CohortReport:
         """Title and tables of each model, and of its slices where it has them."""
         rule = EMPTY_RULES[self.empty]
         for model in self.models:
-            order = [subset_key(subset) for subset in model.metadata.modalities.subsets()]
+            order = model.metadata.modalities.subsets()
             scores = [part.scores for part in self.parts if part.sha256 == model.sha256]
             rows = [row for each in scores for row in each.rows]
             slices = [row for each in scores for row in each.slices]

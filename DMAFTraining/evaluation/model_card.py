@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from DMAFTraining.evaluation.empty_rule import EMPTY_RULES
 from DMAFTraining.evaluation.score_files import ScoreFile, count_cases
 from DMAFTraining.evaluation.summary import HEADLINES, summarize
-from DMAFTraining.evaluation.targets import model_name, subset_key
+from DMAFTraining.evaluation.targets import model_name
 from DMAFTraining.inference.metadata import BundleMetadata
 
 TITLE = "## Accuracy by combination of sequences"
@@ -35,7 +35,7 @@ def with_scores(card: str, files: Sequence[ScoreFile], metadata: BundleMetadata)
 
 def _table(file: ScoreFile, metadata: BundleMetadata) -> str:
     rows = file.named(model_name(metadata))
-    order = [subset_key(subset) for subset in metadata.modalities.subsets()]
+    order = metadata.modalities.subsets()
     table = summarize(rows, order, HEADLINES[0], EMPTY_RULES["passion"]).as_markdown()
     count = count_cases(rows)
     cases = ("simulated case" if file.simulated else "real patient") + ("" if count == 1 else "s")

@@ -11,6 +11,8 @@ import numpy as np
 
 from DMAFTraining.evaluation.empty_rule import EmptyRule
 from DMAFTraining.evaluation.scorebook import ScoreRow
+from DMAFTraining.evaluation.targets import subset_key
+from DMAFTraining.modalities import Subset
 
 MEAN = "Mean"
 _NONE = "-"
@@ -62,7 +64,7 @@ class SummaryTable:
     Attributes:
         measure: which.
         regions: the columns.
-        rows: each subset with its number of cases and a value per region, NaN where no case has one.
+        rows: title of each subset with its number of cases and a value per region, NaN where no case has one.
     """
 
     measure: Measure
@@ -103,7 +105,7 @@ class SummaryTable:
         return _NONE if math.isnan(value) else f"{value:.{self.measure.digits or 1}f}"
 
 
-def summarize(rows: Sequence[ScoreRow], order: Sequence[str], measure: Measure, rule: EmptyRule) -> SummaryTable:
+def summarize(rows: Sequence[ScoreRow], order: Sequence[Subset], measure: Measure, rule: EmptyRule) -> SummaryTable:
     """One measure of one model over its cases.
 
     Args:
@@ -115,15 +117,16 @@ def summarize(rows: Sequence[ScoreRow], order: Sequence[str], measure: Measure, 
     groups: dict[tuple[str, str], list[float]] = defaultdict(list)
     for row in rows:
         groups[row.subset, row.region].append(float(measure.value(row, rule)))
-    shown = [subset for subset in order if any(subset == known for known, _ in groups)]
+    known = {subset for subset, _ in groups}
+    shown = [(str(subset), key) for subset in order if (key := subset_key(subset)) in known]
     regions = tuple(dict.fromkeys(row.region for row in rows))
     combine = np.sum if measure.counted else _mean
     return SummaryTable(
         measure,
         regions,
         tuple(
-            (subset, len(groups[subset, regions[0]]), tuple(float(combine(groups[subset, r])) for r in regions))
-            for subset in shown
+            (title, len(groups[key, regions[0]]), tuple(float(combine(groups[key, r])) for r in regions))
+            for title, key in shown
         ),
     )
 

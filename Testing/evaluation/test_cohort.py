@@ -116,13 +116,14 @@ def test_tables_say_what_they_show(evaluated: Path) -> None:
     lines = text.splitlines()
     first = lines.index("Dice, percent")
     assert [line.split()[:2] for line in lines[first + 2 : first + 17]] == [
-        [subset, "2" if subset in ("t1", "flair", "t1+flair") else "1"] for subset in SUBSETS
+        [str(subset), "2" if str(subset) in ("T1", "FLAIR", "T1+FLAIR") else "1"]
+        for subset in BRATS.modalities.subsets()
     ]
     rows = [row for row in read_scores(evaluated / "scores.csv")[: (15 + 3) * 4] if row.region == "WT"]
     t1 = np.mean([100 * row.dice for row in rows if row.subset == "t1"])
-    (line,) = [line for line in lines[first : first + 17] if line.startswith("t1 ")]
+    (line,) = [line for line in lines[first : first + 17] if line.startswith("T1 ")]
     assert line.split()[2] == f"{t1:.2f}"
-    assert (evaluated / "tables.md").read_text(encoding="utf-8").count("| t1+t1ce+flair+t2 | 1 |") == 2 * 9
+    assert (evaluated / "tables.md").read_text(encoding="utf-8").count("| T1+T1ce+FLAIR+T2 | 1 |") == 2 * 9
     assert json.loads((evaluated / "evaluation.json").read_text(encoding="utf-8"))["empty"] == "passion"
 
 

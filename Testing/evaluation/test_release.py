@@ -189,7 +189,7 @@ def test_a_card_has_one_table_for_each_kind_of_case(release: Path, tmp_path: Pat
     assert card.startswith(f"# Model\n\nText.\n\n{TITLE}\n\n### On 1 simulated case (test)\n\n")
     assert card.count("### On 1 real patient (real)\n") == 1
     values = mean_by_subset(files[0].rows)["t1+flair"]
-    line = f"| t1+flair | 1 | {' | '.join(f'{100 * value:.2f}' for value in values.values())} |"
+    line = f"| T1+FLAIR | 1 | {' | '.join(f'{100 * value:.2f}' for value in values.values())} |"
     assert card.count(line) == 2
     assert with_scores(card, files, metadata) == card  # tables are replaced, not repeated
     with pytest.raises(ValueError, match=re.escape("holds no scores of other 1.0.0")):

@@ -12,6 +12,7 @@ from DMAFTraining.evaluation.case_scores import small_rule
 from DMAFTraining.evaluation.empty_rule import EMPTY_RULES
 from DMAFTraining.evaluation.scorebook import ScoreRow, read_scores, write_scores
 from DMAFTraining.evaluation.summary import HEADLINES, MEASURES, SummaryTable, summarize
+from DMAFTraining.modalities import BRATS
 
 ROW = ScoreRow("m 1", "ab" * 32, "c1", "t1+flair", "ET", 0.5, 2.0, 3.25, 4.0, 1.5, 2.0, False, False, 0.01, 0.002, True)
 FOUND_NOTHING = replace(
@@ -81,7 +82,9 @@ def test_the_500_voxel_rule_begins_at_half_a_milliliter() -> None:
 def table(measure: int, rule: str) -> SummaryTable:
     """Three cases with one subset, one of them with another subset too; the third subset exists nowhere."""
     rows = [ROW, FOUND_NOTHING, NOTHING_THERE, replace(ROW, subset="t1", dice=0.9, hd95_pooled=6.0)]
-    return summarize(rows, ["t1", "flair", "t1+flair"], MEASURES[measure], EMPTY_RULES[rule])
+    return summarize(
+        rows, [BRATS.parse(text) for text in ("T1", "FLAIR", "T1+FLAIR")], MEASURES[measure], EMPTY_RULES[rule]
+    )
 
 
 @pytest.mark.parametrize(
@@ -90,7 +93,7 @@ def table(measure: int, rule: str) -> SummaryTable:
 )
 def test_means_are_over_cases_then_over_subsets(rule: str, both_sequences: float, mean: float) -> None:
     found = table(MEASURES.index(HD95), rule)
-    assert [(subset, cases) for subset, cases, _ in found.rows] == [("t1", 1), ("t1+flair", 3)]
+    assert [(subset, cases) for subset, cases, _ in found.rows] == [("T1", 1), ("T1+FLAIR", 3)]
     assert [values for _, _, values in found.rows] == [(6.0,), (pytest.approx(both_sequences),)]
     assert found.mean == (pytest.approx(mean),)
     dice = table(MEASURES.index(DICE), rule)
@@ -106,17 +109,18 @@ def test_empty_masks_are_counted() -> None:
 
 
 def test_tables_as_text_and_markdown() -> None:
-    found = summarize([ROW, replace(ROW, region="ET-500", hd95_pooled=None)], ["t1+flair"], HD95, EMPTY_RULES["nan"])
+    rows, order = [ROW, replace(ROW, region="ET-500", hd95_pooled=None)], [BRATS.parse("T1+FLAIR")]
+    found = summarize(rows, order, HD95, EMPTY_RULES["nan"])
     assert found.as_text() == (
         "HD95 of both directions pooled, mm\n"
         "Sequences  Cases    ET  ET-500\n"
-        "t1+flair       1  2.00       -\n"
+        "T1+FLAIR       1  2.00       -\n"
         "Mean              2.00       -"
     )
     assert found.as_markdown() == (
         "**HD95 of both directions pooled, mm**\n\n"
         "| Sequences | Cases | ET | ET-500 |\n"
         "| --- | ---: | ---: | ---: |\n"
-        "| t1+flair | 1 | 2.00 | - |\n"
+        "| T1+FLAIR | 1 | 2.00 | - |\n"
         "| Mean |  | 2.00 | - |"
     )
