@@ -42,6 +42,7 @@ def run_job(job: Job, sink: EventSink, cancelled: Callable[[], bool]) -> None:
     progress.at(0.0, "load", "Loading the model")
     check_output(job.output, job.extension, job.overwrite)
     segmenter = Segmenter(job.bundle, job.device, job.precision)
+    extras = CaseExtras(job, segmenter)  # refuses what the model cannot give before anything is read
     progress.at(0.05, "read", f"Reading {len(job.inputs)} images")
     volumes = segmenter.read(job.inputs, warn)
     progress.at(_READ, "prepare", "Preparing the images")
@@ -49,7 +50,6 @@ def run_job(job: Job, sink: EventSink, cancelled: Callable[[], bool]) -> None:
     case = segmenter.prepare(scans.volumes, scans.reference)
     subsets = segmenter.subsets(job.subsets, case.available)
     native = {name: scans.volumes[name].grid for name in _other_grids(job, case)}
-    extras = CaseExtras(job, segmenter)
     folder = ResultFolder(job.output, job.extension, job.overwrite)
     try:
         sink.emit("started", **_started(job, segmenter, [str(s) for s in subsets]))

@@ -116,14 +116,12 @@ def test_next_to_the_brain_half_of_it_counts() -> None:
     assert brain_shares(weights, [0, 1]).tolist() == pytest.approx(np.array([[0.25, 0, 0], [0.75, 0, 0]]))
 
 
-def test_a_network_without_such_weights_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+def test_a_network_without_such_weights_is_refused_before_anything_is_read_or_written(tmp_path: Path) -> None:
     config = UNetConfig(width=2)
     metadata = replace(tiny_metadata(), network={"name": "unet", "config": asdict(config)})
     path = tmp_path / "unet.safetensors"
     save_bundle(path, metadata, UNet(config).state_dict())
-    volume = head_volume(GRID)
-    sitk.WriteImage(to_image(volume.array, GRID), str(tmp_path / "t1.nii.gz"))
-    job = Job(path, {"t1": tmp_path / "t1.nii.gz"}, tmp_path / "out", maps=("contribution",))
+    job = Job(path, {"t1": tmp_path / "nowhere.nii.gz"}, tmp_path / "out", maps=("contribution",))
     with pytest.raises(InputError, match="fusion weights of DMAF-Net, which this model does not have"):
         run_job(job, Events(), lambda: False)
     assert not (tmp_path / "out").exists()
