@@ -216,7 +216,7 @@ def test_a_dry_run_writes_nothing(home: Path, whole: tuple[Path, list[tuple[str,
     code, listing = _inside(plan, home / "new", "--dry-run")
     assert code == 0
     assert listing.count(f"waiting ({STEPS} steps)") == 5
-    assert "an unknown time" in listing
+    assert "0 of 5 runs are done. How long they take is told once one has begun" in listing
     assert not (home / "new").exists()
 
 

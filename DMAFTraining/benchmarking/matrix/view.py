@@ -89,10 +89,11 @@ def overview(runs: Sequence[PlannedRun], at_once: int) -> Iterable[str]:
     """Every run with its state, and the time that is left; reads only."""
     for run in runs:
         yield f"{run.number:4d}  {run.cell!s:48s} {_state(run)}"
-    yield (
-        f"{count_done(runs)} of {len(runs)} runs are done. Left, with {at_once} at a time and at the speed so far: "
-        f"{duration(seconds_left(runs, at_once))}."
-    )
+    left = seconds_left(runs, at_once)
+    rest = f"Left, with {at_once} at a time and at the speed so far: {duration(left)}."
+    if left is None:
+        rest = "How long they take is told once one has begun; benchmark step times a step."
+    yield f"{count_done(runs)} of {len(runs)} runs are done. {rest}"
 
 
 def _state(run: PlannedRun) -> str:
