@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from DMAFTraining.evaluation.stored import LabelMap, StoredResults, check_same_grid, read_labels
+from DMAFTraining.data.datasets import DATASETS
+from DMAFTraining.evaluation.stored import LabelMap, StoredResults, check_same_grid, read_labels, read_whole_numbers
 from DMAFTraining.inference.comparison import mean_dice, region_dice
 from DMAFTraining.inference.errors import InputError
 
 MEAN = "Mean"
-_BRATS_ENHANCING = (4, 3)  # BraTS files up to 2021 write enhancing tumor as 4, this program as 3
+_LARGEST = 65535
 
 
 @dataclass(frozen=True)
@@ -63,28 +64,35 @@ class ScoreTable:
 
 
 def read_truth(path: Path, known: Iterable[int]) -> LabelMap:
-    """Read a reference segmentation; the BraTS value 4 becomes 3 if the model has no label 4.
+    """Read a reference segmentation, also one that spells the labels as a data set does.
+
+    BraTS up to 2021 writes enhancing tumor as 4, this program as 3; MyoPS writes 200 to 2221.
 
     Args:
         path: the file.
         known: label values of the model.
 
     Raises:
-        InputError: see :func:`~DMAFTraining.evaluation.stored.read_labels`; also an unknown value.
+        InputError: see :func:`~DMAFTraining.evaluation.stored.read_whole_numbers`; also an unknown value.
     """
-    truth = read_labels(path)
-    known = set(known)
-    old, new = _BRATS_ENHANCING
-    array = truth.array
-    if old not in known and new in known:
-        array = np.where(array == old, np.uint8(new), array)
-    if strange := sorted(set(np.unique(array).tolist()) - known - {0}):
-        listed = ", ".join(map(str, sorted(known)))
+    values, grid = read_whole_numbers(path, _LARGEST)
+    found, wanted = set(np.unique(values).tolist()), {0, *known}
+    spellings = [{value: value for value in wanted}, *_codings_of(wanted)]
+    coding = next((coding for coding in spellings if found <= coding.keys()), None)
+    if coding is None:
+        listed = ", ".join(map(str, sorted(wanted - {0})))
         raise InputError(
-            f"{path} holds the label value {strange[0]}, which the results do not have (they have {listed}).",
+            f"{path} holds the label value {min(found - wanted)}, which the results do not have (they have {listed}).",
             "Give a reference with the same labels.",
         )
-    return LabelMap(array, truth.grid, truth.source)
+    table = np.zeros(max(coding) + 1, np.uint8)
+    table[list(coding)] = list(coding.values())
+    return LabelMap(table[values], grid, str(path))
+
+
+def _codings_of(values: set[int]) -> list[Mapping[int, int]]:
+    """How label files of data sets with these label values spell them."""
+    return [coding for spec in DATASETS.values() for coding in spec.label_codings if set(coding.values()) == values]
 
 
 def score_results(results: StoredResults, truth: LabelMap) -> ScoreTable:

@@ -106,12 +106,22 @@ def read_labels(path: Path) -> LabelMap:
     Raises:
         InputError: missing, unreadable, not 3-D, or with values that are not labels (0 to 255).
     """
+    array, grid = read_whole_numbers(path, 255)
+    return LabelMap(array.astype(np.uint8), grid, str(path))
+
+
+def read_whole_numbers(path: Path, largest: int) -> tuple[NDArray[np.uint16], Grid]:
+    """Values ``(I, J, K)`` from 0 to ``largest``, at most 65535, and their grid.
+
+    Raises:
+        InputError: missing, unreadable, not 3-D, or with other values.
+    """
     image = _read_image(path, "label map")
     array = sitk.GetArrayFromImage(image).transpose(2, 1, 0)
     # Comparing first keeps a NaN from becoming a label in the conversion.
-    if not ((array >= 0) & (array <= 255) & (array == np.round(array))).all():
-        raise InputError(f"{path} holds values that are no labels (whole numbers 0 to 255).", "Give a label map.")
-    return LabelMap(array.astype(np.uint8), grid_of(image), str(path))
+    if not ((array >= 0) & (array <= largest) & (array == np.round(array))).all():
+        raise InputError(f"{path} holds values that are no labels (whole numbers 0 to {largest}).", "Give a label map.")
+    return array.astype(np.uint16), grid_of(image)
 
 
 def read_map(path: Path, like: LabelMap) -> NDArray[np.float32]:

@@ -14,6 +14,8 @@ import SimpleITK as sitk
 
 from DMAFTraining.data.brats import REGIONS
 from DMAFTraining.evaluate import main
+from DMAFTraining.evaluation.scores import read_truth
+from DMAFTraining.inference.errors import InputError
 from DMAFTraining.inference.geometry import Grid, to_image
 
 SIZE = (10, 6, 4)
@@ -107,6 +109,17 @@ def test_the_brats_value_4_is_enhancing_tumor(
     truth = write_labels(tmp_path / "seg.nii.gz", labels)
     assert main([str(results), "--truth", str(truth)]) == 0
     assert capsys.readouterr().out.splitlines()[1].split() == ["T1+T2", "1.000", "1.000", "1.000"]
+
+
+def test_hearts_may_be_spelled_as_myops_does(tmp_path: Path) -> None:
+    labels = np.zeros(SIZE, np.int16)
+    labels[:5, 0, 0] = [500, 600, 200, 1220, 2221]  # left and right ventricle, then three parts of the myocardium
+    path = write_labels(tmp_path / "gd.nii.gz", labels)
+    merged, parts = read_truth(path, (1, 2, 3)), read_truth(path, (1, 2, 3, 4, 5))
+    assert merged.array[:6, 0, 0].tolist() == [1, 2, 3, 3, 3, 0]
+    assert parts.array[:6, 0, 0].tolist() == [2, 3, 1, 4, 5, 0]
+    with pytest.raises(InputError, match="holds the label value 200, which the results do not have"):
+        read_truth(path, (1, 2))
 
 
 def test_two_empty_maps_agree(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
