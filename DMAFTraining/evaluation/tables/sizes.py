@@ -18,7 +18,7 @@ def size_table(study: Study, bootstrap: Bootstrap) -> Table:
     A setting with an ablation has a second group with its rows, of the seeds that all of them have.
     """
     sizes = sorted({len(subset) for subset in study.subsets})
-    columns = [Scored(Column("Dice % from so many sequences", str(n)), Quantity("dice", size=n)) for n in sizes]
+    columns = [Scored(Column("Dice %", _count(n)), Quantity("dice", size=n)) for n in sizes]
     return Table(
         name="sizes",
         title=f"{study.plan.title}: mean Dice by number of sequences",
@@ -41,3 +41,7 @@ def _groups(study: Study, bootstrap: Bootstrap, columns: Sequence[Scored]) -> It
 
 def _labeled(study: Study, methods: Sequence[str]) -> list[tuple[str | None, tuple[str, ...]]]:
     return [(name, (study.plan.methods[name],)) for name in methods]
+
+
+def _count(size: int) -> str:
+    return f"{size} sequence{'' if size == 1 else 's'}"
