@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+
+import numpy as np
 
 from DMAFTraining.evaluation.empty_rule import EMPTY_RULES
-from DMAFTraining.evaluation.score_files import ScoreFile, count_cases
-from DMAFTraining.evaluation.summary import HEADLINES, summarize
-from DMAFTraining.evaluation.targets import model_name
+from DMAFTraining.evaluation.score_files import ScoreFile, count_cases, mean_by_subset
+from DMAFTraining.evaluation.scorebook import ScoreRow
+from DMAFTraining.evaluation.summary import HEADLINES, MEAN, summarize
+from DMAFTraining.evaluation.targets import model_name, subset_key
 from DMAFTraining.inference.metadata import BundleMetadata
+from DMAFTraining.modalities import Subset
 
 TITLE = "## Accuracy by combination of sequences"
+_FEW = 8
+"""Patients up to which a table shows each."""
 _SECTION = re.compile(rf"\n*^{re.escape(TITLE)}$.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)
 
 
@@ -39,4 +45,24 @@ def _table(file: ScoreFile, metadata: BundleMetadata) -> str:
     table = summarize(rows, order, HEADLINES[0], EMPTY_RULES["passion"]).as_markdown()
     count = count_cases(rows)
     cases = ("simulated case" if file.simulated else "real patient") + ("" if count == 1 else "s")
-    return f"### On {count} {cases} ({file.path.parent.name})\n\n{table}"
+    apart = "" if file.simulated or not 1 < count <= _FEW else f"\n\n{_each_case(rows, order)}"
+    return f"### On {count} {cases} ({file.path.parent.name})\n\n{table}{apart}"
+
+
+def _each_case(rows: Sequence[ScoreRow], order: Sequence[Subset]) -> str:
+    """Dice of each case in a column of its own: a mean of few patients hides that one of them is lost."""
+    cases = list(dict.fromkeys(row.case for row in rows))
+    dice = [mean_by_subset([row for row in rows if row.case == case]) for case in cases]
+    lines = [["Sequences", *cases], ["---", *("---" for _ in cases)]]
+    for subset in order:
+        found = [of_case.get(subset_key(subset), {}) for of_case in dice]
+        if any(found):
+            lines.append([str(subset), *(_percents(regions.values()) for regions in found)])
+    means = [np.mean([list(regions.values()) for regions in of_case.values()], axis=0) for of_case in dice]
+    lines.append([MEAN, *map(_percents, means)])
+    regions = " / ".join(dict.fromkeys(row.region for row in rows))
+    return f"**Each patient: Dice, percent ({regions})**\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _percents(dice: Iterable[float]) -> str:
+    return " / ".join(f"{100 * value:.0f}" for value in dice) or "-"

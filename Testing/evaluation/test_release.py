@@ -196,6 +196,28 @@ def test_a_card_has_one_table_for_each_kind_of_case(release: Path, tmp_path: Pat
         with_scores("", files, replace(metadata, name="other"))
 
 
+def test_a_card_shows_each_of_few_patients(release: Path) -> None:
+    metadata = read_metadata(release / "release.safetensors")
+    file = read_score_file(release / "scores" / "test" / "scores.csv")
+    first = [row for row in file.rows if row.subset in ("t1", "t1+flair")]
+    dice = {("a", "t1"): 0.5, ("a", "t1+flair"): 0.75, ("b", "t1"): 0.0}
+    rows = [
+        replace(row, case=case, dice=value) for (case, key), value in dice.items() for row in first if row.subset == key
+    ]
+    card = with_scores("", [replace(file, rows=tuple(rows), simulated=False)], metadata)
+    assert card.split("**Each patient: Dice, percent (WT / TC / ET)**")[1].split("\n") == [
+        "",
+        "",
+        "| Sequences | a | b |",
+        "| --- | --- | --- |",
+        "| T1 | 50 / 50 / 50 | 0 / 0 / 0 |",
+        "| T1+FLAIR | 75 / 75 / 75 | - |",
+        "| Mean | 62 / 62 / 62 | 0 / 0 / 0 |",
+        "",
+    ]
+    assert "Each patient" not in with_scores("", [replace(file, rows=tuple(rows))], metadata)  # simulated
+
+
 def test_the_tool_puts_the_tables_into_the_card_beside_the_model(release: Path, tmp_path: Path) -> None:
     bundle = shutil.copy(release / "release.safetensors", tmp_path / "model.safetensors")
     (tmp_path / "model.md").write_text("# Model\n", encoding="utf-8")
