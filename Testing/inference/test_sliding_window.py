@@ -64,10 +64,10 @@ def test_case_smaller_than_the_window_keeps_its_size() -> None:
 
 def _encoded(images: torch.Tensor, window: tuple[int, ...] = WINDOW) -> tuple[int, torch.Tensor]:
     """How many windows were encoded, and the probabilities from all sequences."""
-    network, calls = tiny_network(), []
-    network.encoders[0].register_forward_hook(lambda *_: calls.append(1))
+    network, windows = tiny_network(), []
+    network.encoders[0].register_forward_hook(lambda _, given, __: windows.append(len(given[0])))
     probabilities = segment_subsets(network, images, [(True,) * 4], window, 0.5)[0]
-    return len(calls), probabilities
+    return sum(windows), probabilities
 
 
 def test_windows_without_brain_are_background_and_cost_nothing() -> None:
