@@ -35,6 +35,7 @@ _PERCENTILES = (1.0, 99.0)
 _FILL = 0.45
 _OUTLINE_PIXELS = 2
 _MARGIN_MM = 4.0
+_ALIKE = 1.1  # voxel sides up to this factor apart count as equal
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,14 @@ class SliceView:
         positions = sorted(_slice_position(grid, world, axis, index) for index in range(grid.size[axis]))
         spacing = (step[a], step[b], step[c])
         return cls(orientation, (a, b, c), (flips[0], flips[1], flips[2]), spacing, tuple(positions))
+
+    @classmethod
+    def as_acquired(cls, grid: Grid) -> SliceView:
+        """The view whose slices are as far apart as any, as the slices of a heart are; axial where all are alike."""
+        views = [cls.of(grid, orientation) for orientation in ORIENTATIONS]
+        axial = cls.of(grid)
+        widest = max(views, key=lambda view: view.spacing[view.across])
+        return widest if widest.spacing[widest.across] > _ALIKE * axial.spacing[axial.across] else axial
 
     @property
     def across(self) -> int:

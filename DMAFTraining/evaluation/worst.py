@@ -78,7 +78,7 @@ def draw_worst(segmenter: Segmenter, case: EvaluationCase, result: Worst, path: 
     modalities = segmenter.metadata.modalities
     subset = modalities.parse(result.subset)
     labels = next(iter(segmenter.segment(segmenter.prepare(case.volumes), [subset.names]))).labels
-    view = SliceView.of(next(iter(case.volumes.values())).grid)
+    view = SliceView.as_acquired(next(iter(case.volumes.values())).grid)
     level = int(view.profile(labels != case.labels).argmax())
     shown = np.logical_or.reduce([volume.array != 0 for volume in case.volumes.values()])
     frame = Frame.around(view, level, shown, _SIDE)

@@ -71,6 +71,15 @@ def test_a_tilted_grid_is_shown_along_its_nearest_axes() -> None:
     assert (view.axes, view.flipped) == ((0, 1, 2), (False, False, False))
 
 
+def test_thick_slices_are_shown_as_they_were_acquired() -> None:
+    for world, orientation in enumerate(("sagittal", "coronal", "axial")):
+        steps = [2.0, 2.0, 2.0]
+        steps[world] = 10.0
+        view = SliceView.as_acquired(make_grid((0, 1, 2), (1, 1, 1), (steps[0], steps[1], steps[2])))
+        assert (view.orientation, len(view.slice_positions), view.pixel) == (orientation, 6, (2.0, 2.0))
+    assert SliceView.as_acquired(make_grid((0, 1, 2), (1, 1, 1), (2.1, 2.0, 2.0))).orientation == "axial"
+
+
 @pytest.mark.parametrize("steps", [(1.0, 1.0, 5.0), (1.0, 3.0, 2.0), (4.0, 1.0, 1.0)])
 @pytest.mark.parametrize("axes", [(0, 1, 2), (1, 2, 0), (2, 0, 1)])
 def test_a_ball_stays_round_whatever_the_voxels(axes: tuple[int, int, int], steps: tuple[float, float, float]) -> None:

@@ -82,7 +82,7 @@ def draw_panel(case: PanelCase, title: str) -> Figure:
     """A row per method, a column per subset and one for the truth, on the slice with most of it."""
     every = [maps[case.subsets[-1]] for maps in case.results.values()]
     fullest = case.truth or every[0]
-    view = SliceView.of(fullest.grid)
+    view = SliceView.as_acquired(fullest.grid)
     level = largest_slice(view, [fullest.array, *(each.array for each in every)])
     frame = Frame.around(view, level, case.image != 0)
     gray = gray_picture(case.image, frame)
