@@ -18,6 +18,7 @@ from scipy import ndimage
 
 from DMAFTraining.inference.geometry import Grid, Matrix
 from DMAFTraining.inference.metadata import Label
+from DMAFTraining.inference.slices import slice_axis
 
 T = TypeVar("T", bound=np.generic)
 
@@ -35,7 +36,6 @@ _PERCENTILES = (1.0, 99.0)
 _FILL = 0.45
 _OUTLINE_PIXELS = 2
 _MARGIN_MM = 4.0
-_ALIKE = 1.1  # voxel sides up to this factor apart count as equal
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,8 @@ class SliceView:
     @classmethod
     def as_acquired(cls, grid: Grid) -> SliceView:
         """The view whose slices are as far apart as any, as the slices of a heart are; axial where all are alike."""
-        views = [cls.of(grid, orientation) for orientation in ORIENTATIONS]
-        axial = cls.of(grid)
-        widest = max(views, key=lambda view: view.spacing[view.across])
-        return widest if widest.spacing[widest.across] > _ALIKE * axial.spacing[axial.across] else axial
+        across = slice_axis(cls.of(grid).spacing)
+        return cls.of(grid, next(orientation for orientation in ORIENTATIONS if _ACROSS[orientation] == across))
 
     @property
     def across(self) -> int:
